@@ -1,0 +1,48 @@
+-- Ownership and rights, for all objects of the schema at once, so that none can be forgotten.
+DO $ownership$
+DECLARE
+  object record;
+BEGIN
+  IF to_regrole('elect_owner') IS NULL THEN
+    RETURN;
+  END IF;
+  BEGIN
+    IF NOT pg_has_role(current_user, 'elect_owner', 'USAGE') THEN
+      EXECUTE format('GRANT elect_owner TO %I', current_user);
+    END IF;
+    GRANT CREATE ON SCHEMA elect TO elect_owner;
+    -- grant_access runs as elect_owner and passes this on.
+    GRANT USAGE ON SCHEMA elect TO elect_owner WITH GRANT OPTION;
+    FOR object IN
+      SELECT 'TYPE' AS kind, t.oid::regtype::text AS signature
+      FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
+      WHERE t.typnamespace = 'elect'::regnamespace AND c.relkind = 'c'
+      UNION ALL
+      -- The table of the migrations stays with whoever runs them.
+      SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass::text
+      FROM pg_class c
+      WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v') AND c.relname <> 'migrations'
+      UNION ALL
+      SELECT 'FUNCTION', p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'elect'::regnamespace
+    LOOP
+      EXECUTE format('ALTER %s %s OWNER TO elect_owner', object.kind, object.signature);
+    END LOOP;
+    -- Only what is needed at run time: nobody, not even a function gone astray, creates objects here.
+    REVOKE CREATE ON SCHEMA elect FROM elect_owner;
+  EXCEPTION
+    WHEN insufficient_privilege THEN
+      RAISE NOTICE 'The installing role % may not hand its objects to elect_owner and keeps them', current_user;
+  END;
+END
+$ownership$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA elect FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA elect FROM PUBLIC;
+
+DO $grants$
+BEGIN
+  PERFORM elect.grant_access(r.role_name::regrole, r.kind)
+  FROM (VALUES ('elect_user', 'user'), ('elect_reader', 'reader'), ('elect_admin', 'admin')) AS r (role_name, kind)
+  WHERE to_regrole(r.role_name) IS NOT NULL;
+END
+$grants$;

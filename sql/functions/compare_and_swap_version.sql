@@ -1,0 +1,19 @@
+CREATE OR REPLACE FUNCTION elect.compare_and_swap_version(key text, next text, version bigint, ttl interval DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+AS $$
+DECLARE
+  lease_name CONSTANT text := elect.valid_name(key);
+  next_value CONSTANT text := elect.valid_text(nullif(next, ''), 'next', true);
+  asked_version CONSTANT bigint := elect.valid_token(version, 'version', 0);
+  asked_ttl CONSTANT interval := CASE WHEN ttl IS NOT NULL THEN elect.valid_ttl(ttl) END;
+  lease elect.leases := elect.lock_register(lease_name);
+  at timestamptz := clock_timestamp();
+BEGIN
+  IF lease.version IS DISTINCT FROM asked_version AND (asked_version <> 0 OR elect.is_held(lease, at)) THEN
+    RETURN NULL;
+  END IF;
+  RETURN elect.write_register(lease, lease_name, at, next_value, asked_ttl);
+END
+$$;
+COMMENT ON FUNCTION elect.compare_and_swap_version(text, text, bigint, interval) IS
+  'Compare-and-swap on the version of a key: stores next if nothing was written since that version, and returns the new version; null if something was. Version 0: expect the key to be vacant. An empty next vacates; without a ttl it does not expire. Errors: 22023 bad argument, 55P03 another transaction was at the key for over a second.';

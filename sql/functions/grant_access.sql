@@ -1,0 +1,31 @@
+CREATE OR REPLACE FUNCTION elect.grant_access(role regrole, kind text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  reader CONSTANT text[] := ARRAY[
+    'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
+    -- A view runs the functions it names with the rights of its reader.
+    'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)'];
+  "user" CONSTANT text[] := reader || ARRAY[
+    'acquire_lease(text, text, interval, jsonb)', 'renew_lease(text, bigint, interval)',
+    'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)', 'transfer_lease(text, bigint, text)',
+    'compare_and_swap(text, text, text, interval)', 'compare_and_swap_version(text, text, bigint, interval)',
+    'assert_lease(text, bigint)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)'];
+  admin CONSTANT text[] := "user" || ARRAY[
+    'force_release(text, text)', 'prune_leases(interval)', 'grant_access(regrole, text)'];
+  signature text;
+BEGIN
+  IF role IS NULL OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN
+    RAISE EXCEPTION 'Invalid kind: expected a role and user, reader or admin, got % and %',
+        coalesce(role::text, 'null'), coalesce(kind, 'null')
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT elect.grant_access(''app'', ''user'');';
+  END IF;
+  EXECUTE format('GRANT USAGE ON SCHEMA elect TO %s', role);
+  EXECUTE format('GRANT SELECT ON elect.current_leases TO %s', role);
+  FOREACH signature IN ARRAY CASE kind WHEN 'reader' THEN reader WHEN 'user' THEN "user" ELSE admin END LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION elect.%s TO %s', signature, role);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION elect.grant_access(regrole, text) IS
+  'Gives a role what a reader (sees who leads), a user (also acquires, renews, releases, guards) or an admin (also forces, prunes, gives access) needs. Never any right on the tables. Errors: 22023 bad argument.';

@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION elect.try_advisory_xact_lock(name text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  lease_name CONSTANT text := elect.valid_name(name);
+BEGIN
+  -- A lock of the transaction level cannot be given back, except by rolling back to before it.
+  BEGIN
+    IF NOT pg_try_advisory_xact_lock(elect.advisory_key(lease_name)) THEN
+      RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM elect.current_leases c WHERE c.name = lease_name) THEN
+      RAISE EXCEPTION USING ERRCODE = 'LE000';
+    END IF;
+    RETURN true;
+  EXCEPTION
+    WHEN SQLSTATE 'LE000' THEN RETURN false;
+  END;
+END
+$$;
+COMMENT ON FUNCTION elect.try_advisory_xact_lock(text) IS
+  'As try_advisory_lock, but held until this transaction ends. Works behind a pooler in transaction mode. Errors: 22023 bad argument.';

@@ -1,0 +1,56 @@
+-- Installs schema elect, all of it or nothing:  psql -d app -f sql/install.sql
+-- The table of contents: one object a file, in the order in which they need each other.
+\set ON_ERROR_STOP on
+BEGIN;
+\ir schema.sql
+
+\ir types/lease_grant.sql
+\ir tables/leases.sql
+
+-- Building blocks: nobody but the owner may call these.
+\ir internal/valid_name.sql
+\ir internal/valid_text.sql
+\ir internal/valid_ttl.sql
+\ir internal/valid_metadata.sql
+\ir internal/valid_token.sql
+\ir internal/advisory_key.sql
+\ir internal/current_epoch.sql
+\ir internal/is_held.sql
+\ir internal/extended_expiry.sql
+\ir internal/remaining_time.sql
+\ir internal/next_token.sql
+\ir internal/raise_durability.sql
+\ir internal/announce.sql
+\ir internal/lease_answer.sql
+\ir internal/lock_lease.sql
+\ir internal/write_grant.sql
+\ir internal/write_renewal.sql
+\ir internal/write_vacancy.sql
+\ir internal/cut_to_clock.sql
+\ir internal/lock_register.sql
+\ir internal/write_register.sql
+
+-- The surface.
+\ir functions/schema_version.sql
+\ir functions/acquire_lease.sql
+\ir functions/renew_lease.sql
+\ir functions/renew_leases.sql
+\ir functions/release_lease.sql
+\ir functions/transfer_lease.sql
+\ir functions/compare_and_swap.sql
+\ir functions/compare_and_swap_version.sql
+\ir functions/get_lease.sql
+\ir functions/assert_lease.sql
+\ir functions/force_release.sql
+\ir functions/prune_leases.sql
+\ir functions/try_advisory_lock.sql
+\ir functions/advisory_unlock.sql
+\ir functions/try_advisory_xact_lock.sql
+\ir functions/lease_channel.sql
+\ir functions/listen.sql
+\ir functions/unlisten.sql
+\ir functions/grant_access.sql
+\ir views/current_leases.sql
+
+\ir access.sql
+COMMIT;

@@ -1,0 +1,19 @@
+CREATE OR REPLACE FUNCTION elect.announce(event text, name text, holder text, token bigint, previous_holder text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  message text;
+BEGIN
+  -- A full queue would fail the commit (54000), and a notification is only a hint: losing it costs its readers
+  -- a little time, a failed grant or release would cost more.
+  IF pg_notification_queue_usage() > 0.9 THEN
+    RETURN;
+  END IF;
+  message := json_build_object(
+    'event', event, 'name', name, 'holder', holder, 'token', token, 'previous_holder', previous_holder);
+  PERFORM pg_notify('elect', message);
+  PERFORM pg_notify(elect.lease_channel(name), message);
+END
+$$;
+COMMENT ON FUNCTION elect.announce(text, text, text, bigint, text) IS
+  'Internal. Tells channel elect and the lease''s own channel, at commit, who holds the lease now. Never called by a renewal: NOTIFY serialises commits.';

@@ -1,0 +1,30 @@
+CREATE OR REPLACE FUNCTION elect.write_grant(
+  lease elect.leases, name text, at timestamptz, holder text, ttl interval, metadata jsonb, event text
+) RETURNS elect.leases
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  granted elect.leases;
+  new_token bigint := elect.next_token((lease).token, at);
+BEGIN
+  PERFORM elect.raise_durability();
+  IF lease.name IS NULL THEN
+    INSERT INTO elect.leases (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata)
+    VALUES (write_grant.name, write_grant.holder, new_token, new_token, elect.current_epoch(),
+            at, at, at + write_grant.ttl, write_grant.ttl, write_grant.metadata)
+    RETURNING * INTO granted;
+  ELSE
+    UPDATE elect.leases AS l
+    SET holder = write_grant.holder, token = new_token, version = l.version + 1, epoch = elect.current_epoch(),
+        acquired_at = at, renewed_at = at, expires_at = at + write_grant.ttl, ttl = write_grant.ttl,
+        metadata = write_grant.metadata
+    WHERE l.name = write_grant.name
+    RETURNING * INTO granted;
+  END IF;
+  PERFORM elect.announce(event, granted.name, granted.holder, granted.token, lease.holder);
+  RETURN granted;
+END
+$$;
+COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text) IS
+  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name.';

@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION elect.write_renewal(
+  lease elect.leases, at timestamptz, ttl interval, metadata jsonb
+) RETURNS elect.leases
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  renewed elect.leases;
+BEGIN
+  PERFORM elect.raise_durability();
+  UPDATE elect.leases AS l
+  SET version = l.version + 1, renewed_at = at, ttl = write_renewal.ttl, metadata = write_renewal.metadata,
+      expires_at = elect.extended_expiry(lease, at, write_renewal.ttl)
+  WHERE l.name = lease.name
+  RETURNING * INTO renewed;
+  RETURN renewed;
+END
+$$;
+COMMENT ON FUNCTION elect.write_renewal(elect.leases, timestamptz, interval, jsonb) IS
+  'Internal. Extends a held lease. The caller has locked the row, read the clock after that, and seen that it is held.';

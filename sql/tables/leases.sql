@@ -1,0 +1,47 @@
+-- Names compare bytewise: what counts as equal must not depend on the locale of a server or change with its upgrade.
+CREATE TABLE elect.leases (
+  name text COLLATE "C" NOT NULL,
+  holder text COLLATE "C",
+  token bigint NOT NULL,
+  version bigint NOT NULL,
+  epoch bigint NOT NULL,
+  acquired_at timestamptz NOT NULL,
+  renewed_at timestamptz NOT NULL,
+  expires_at timestamptz,
+  ttl interval,
+  metadata jsonb,
+  CONSTRAINT leases_pkey PRIMARY KEY (name),
+  -- Not for look-ups: it makes the server treat a change of token as a change of key, so that even an UPDATE
+  -- written by hand conflicts with the FOR KEY SHARE of a guarded transaction (assert_lease).
+  CONSTRAINT leases_name_token_key UNIQUE (name, token),
+  CONSTRAINT leases_name_length CHECK (octet_length(name) BETWEEN 1 AND 200),
+  CONSTRAINT leases_holder_length CHECK (octet_length(holder) BETWEEN 1 AND 500),
+  CONSTRAINT leases_token_positive CHECK (token > 0),
+  CONSTRAINT leases_version_positive CHECK (version > 0)
+) WITH (
+  -- Room on each page for new row versions: renewals change no indexed column, so they stay on the page (HOT)
+  -- and are cleaned up there without a vacuum.
+  fillfactor = 70,
+  -- A table of few rows and many updates: the server's defaults, made for the opposite, come too late.
+  autovacuum_vacuum_scale_factor = 0.05,
+  autovacuum_vacuum_threshold = 200,
+  autovacuum_vacuum_cost_delay = 0,
+  autovacuum_analyze_scale_factor = 0.2,
+  autovacuum_analyze_threshold = 1000
+);
+
+COMMENT ON TABLE elect.leases IS
+  'One row per lease name. A row outlives its holder, because its token and version must never start again. Written by the functions of this schema only.';
+COMMENT ON COLUMN elect.leases.name IS 'What is contended for: 1 to 200 bytes, compared bytewise.';
+COMMENT ON COLUMN elect.leases.holder IS
+  'Who holds it: 1 to 500 bytes, unique per contender instance. Null: vacant. It is also the value of the compare-and-swap register.';
+COMMENT ON COLUMN elect.leases.token IS
+  'Fencing token of the last grant: grows with every grant, never reused (microseconds since 1970, or one more than the last).';
+COMMENT ON COLUMN elect.leases.version IS
+  'Grows by one with every write of the row. Starts at the first token, so that it is not repeated after a prune.';
+COMMENT ON COLUMN elect.leases.epoch IS 'Timeline of the server that made the last grant: changes when a standby is promoted.';
+COMMENT ON COLUMN elect.leases.acquired_at IS 'When the last grant was made, by the clock of the server.';
+COMMENT ON COLUMN elect.leases.renewed_at IS 'When the row was last written. In the future: the clock of the server has gone back.';
+COMMENT ON COLUMN elect.leases.expires_at IS 'From then on the lease is vacant. Null: it does not expire.';
+COMMENT ON COLUMN elect.leases.ttl IS 'Time to live that the holder asked for last; a renewal without a ttl repeats it. Null: no expiry.';
+COMMENT ON COLUMN elect.leases.metadata IS 'What the holder tells the others, such as its address: JSON, at most 4 KiB as text.';

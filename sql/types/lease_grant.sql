@@ -1,0 +1,10 @@
+CREATE TYPE elect.lease_grant AS (
+  granted boolean,
+  holder text,
+  token bigint,
+  version bigint,
+  metadata jsonb,
+  expires_in interval
+);
+COMMENT ON TYPE elect.lease_grant IS
+  'The answer to a request for a lease: whether it was granted, and who holds it from now on. All but granted is null where nobody is known to hold it.';

@@ -1,0 +1,8 @@
+CREATE OR REPLACE VIEW elect.current_leases AS
+SELECT l.name, l.holder, l.token, l.version, l.epoch, l.metadata, l.ttl, l.acquired_at, l.renewed_at, l.expires_at,
+       elect.remaining_time(l, moment.at) AS expires_in
+FROM elect.leases l
+CROSS JOIN LATERAL (SELECT pg_catalog.clock_timestamp() AS at WHERE l.name IS NOT NULL) AS moment
+WHERE elect.is_held(l, moment.at);
+COMMENT ON VIEW elect.current_leases IS
+  'The leases that are held now, with their holders and the time they have left (null: for ever). Vacant and expired ones are not shown.';

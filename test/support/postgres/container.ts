@@ -63,25 +63,20 @@ function engineAddresses(): URL[] {
 function answersAt(address: URL, timeoutMs: number): Promise<boolean> {
   const target = { host: address.hostname, port: Number(address.port || 2375) }
   return new Promise<boolean>((resolve) => {
-    const timer = setTimeout(() => resolve(false), timeoutMs)
     const signal = AbortSignal.timeout(timeoutMs)
-    const settle = (answer: boolean) => {
-      clearTimeout(timer)
-      resolve(answer)
-    }
     if (address.protocol !== 'unix:' && process.env.DOCKER_TLS_VERIFY) {
       // Certificates are the library's business: an open port has to do.
-      const socket = connect({ ...target, signal }, () => settle(true))
-      socket.once('error', () => settle(false))
+      const socket = connect({ ...target, signal }, () => resolve(true))
+      socket.once('error', () => resolve(false))
       socket.once('connect', () => socket.destroy())
       return
     }
     const place = address.protocol === 'unix:' ? { socketPath: address.pathname } : target
     const ping = request({ ...place, path: '/_ping', signal }, (response) => {
       response.resume()
-      settle(response.statusCode === 200)
+      resolve(response.statusCode === 200)
     })
-    ping.once('error', () => settle(false))
+    ping.once('error', () => resolve(false))
     ping.end()
   })
 }

@@ -1,12 +1,11 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { appendFile, chown, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { makeFolderOf, serverAccount } from './account.ts'
 import { binariesFor, embeddedBinariesFolder, versionOf } from './binaries.ts'
+import { freePort } from './port.ts'
 import { type LaunchPlan, launch, type ServerProcess, untilReady } from './process.ts'
 import type { PostgresServer, ServerSettings } from './server.ts'
 import { watchOver } from './watcher.ts'
@@ -129,13 +128,4 @@ async function initialise(plan: LaunchPlan, password: string, settings: ServerSe
     ([name, value]) => `${name} = '${String(value).replaceAll("'", "''")}'\n`,
   )
   await appendFile(join(dataFolder, 'postgresql.conf'), lines.join(''))
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

@@ -18,6 +18,8 @@ export interface LaunchPlan {
 export interface ServerProcess {
   readonly pid: number
   hasEnded(): boolean
+  /** Resolves at its end. */
+  readonly end: Promise<void>
   /** The end of the server's log. */
   log(): Promise<string>
   stop(): Promise<void>
@@ -59,6 +61,7 @@ export function launch(
   return {
     pid: child.pid ?? -1,
     hasEnded: () => ended,
+    end,
     log: async () => (await readFile(logFile, 'utf8')).slice(-4_000),
     stop: async () => {
       child.ref()
@@ -81,22 +84,29 @@ export async function untilReady(
   timeoutMs: number,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs
-  let lastError: unknown
+  let answer: unknown
   while (performance.now() < deadline) {
+    // On a taken port somebody else may accept our connection and stay silent: do not wait that out.
+    answer = await Promise.race([ask(connectionString), server.end])
     if (server.hasEnded()) throw new Error(`PostgreSQL ended while starting:\n${await server.log()}`)
-    const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 2_000 })
-    client.on('error', () => {})
-    try {
-      await client.connect()
-      await client.query('SELECT 1')
-      return
-    } catch (error) {
-      lastError = error
-    } finally {
-      await client.end().catch(() => {})
-    }
+    if (answer === 'ready') return
     await delay(20)
   }
   const reason = `PostgreSQL did not answer within ${timeoutMs} ms:\n${await server.log()}`
-  throw new Error(reason, { cause: lastError })
+  throw new Error(reason, { cause: answer })
+}
+
+/** "ready", or the error. */
+async function ask(connectionString: string): Promise<unknown> {
+  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 2_000 })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    await client.query('SELECT 1')
+    return 'ready'
+  } catch (error) {
+    return error
+  } finally {
+    await client.end().catch(() => {})
+  }
 }

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -15,9 +17,19 @@ export const starterFile = fileURLToPath(new URL('starter.ts', import.meta.url))
 /** Starts the program that starts a server, optionally as somebody else. */
 export function runStarter(args: string[] = [], account?: Account): ChildProcess {
   return spawn(process.execPath, ['--import', 'tsx', starterFile, ...args], {
+    // Its own process group, for killGroup.
+    detached: true,
     stdio: ['ignore', 'pipe', 'inherit'],
     ...account,
   })
+}
+
+/** Kills a program with whatever is in its process group, as a terminal or a job runner does. */
+export async function killGroup(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined) throw new Error('the program did not start')
+  const exit = once(child, 'exit')
+  process.kill(-child.pid, 'SIGKILL')
+  await exit
 }
 
 /** The first line of a program's output that fits, as its first group. */
@@ -64,6 +76,19 @@ export async function until(
 
 /** Resolves once neither the server nor its folder is left. */
 export async function untilGone({ connectionString, folder }: ServerFacts): Promise<void> {
-  await until('the server no longer answers', async () => !(await answers(connectionString)))
+  const port = Number(new URL(connectionString).port)
+  // Not a question of answers: a server whose folder was taken away gives none, yet it is there.
+  await until('nobody listens at its port', () => refuses(port))
   await until(`${folder} is gone`, () => !existsSync(folder))
+}
+
+function refuses(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port })
+    socket.once('error', () => resolve(true))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(false)
+    })
+  })
 }

@@ -1,22 +1,30 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { runsAs, serverAccount } from '../../support/postgres/account.ts'
-import { answers, factsFrom, lineFrom, runStarter, starterFile, until, untilGone } from './helpers.ts'
+import { runsAs } from '../../support/postgres/account.ts'
+import {
+  answers,
+  factsFrom,
+  killGroup,
+  lineFrom,
+  runStarter,
+  starterFile,
+  until,
+  untilGone,
+} from './helpers.ts'
 
-const account = await serverAccount()
-const otherMayRead = account !== undefined && (await runsAs(account, 'test', ['-r', starterFile]))
+// A user that exists everywhere, mostly named daemon, and not the one that root would take for the server.
+const normalUser = { uid: 1, gid: 1 }
+const canBecomeOther = process.getuid?.() === 0 && (await runsAs(normalUser, 'test', ['-r', starterFile]))
 
 test('a server ends with a parent that is killed', async () => {
   const parent = runStarter()
   const server = await factsFrom(parent)
   expect(await answers(server.connectionString)).toBe(true)
-  parent.kill('SIGKILL')
-  await once(parent, 'exit')
+  await killGroup(parent)
   await untilGone(server)
 })
 
@@ -24,27 +32,24 @@ test('nothing stays of a parent killed while it makes the cluster', async () => 
   const parent = runStarter()
   const folder = await lineFrom(parent, /^initialising .* in (\S+)$/)
   expect(existsSync(folder)).toBe(true)
-  parent.kill('SIGKILL')
-  await once(parent, 'exit')
+  await killGroup(parent)
   await until(`${folder} is gone`, () => !existsSync(folder))
 })
 
 test('a kept server outlives its parent, until the stop command', async () => {
   const parent = runStarter(['keep'])
   const server = await factsFrom(parent)
-  parent.kill('SIGKILL')
-  await once(parent, 'exit')
+  await killGroup(parent)
   expect(await answers(server.connectionString)).toBe(true)
   await promisify(execFile)('sh', ['-c', server.stopCommand])
   await untilGone(server)
 })
 
-test.runIf(otherMayRead)('it works for a normal user as it does for root', async () => {
-  const parent = runStarter([], account)
+test.runIf(canBecomeOther)('it works for a normal user as it does for root', async () => {
+  const parent = runStarter([], normalUser)
   const server = await factsFrom(parent)
   expect(await answers(server.connectionString)).toBe(true)
-  expect((await stat(join(server.folder, 'data'))).uid).toBe(account?.uid)
-  parent.kill('SIGKILL')
-  await once(parent, 'exit')
+  expect((await stat(join(server.folder, 'data'))).uid).toBe(normalUser.uid)
+  await killGroup(parent)
   await untilGone(server)
 })

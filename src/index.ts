@@ -1,1 +1,28 @@
-export {}
+/** Leader election, leases and locks for apps that already run PostgreSQL. */
+export type { AdvisoryLock } from './advisory-lock.ts'
+export { type AcquireOptions, PgElect, type SwapOptions } from './client.ts'
+export type { Clock, Instant, Timer } from './clock.ts'
+export type { Election, ElectionState, Leadership, LeadershipChange } from './election.ts'
+export {
+  AccessDeniedError,
+  AcquireTimeoutError,
+  AlreadyCampaigningError,
+  BusyError,
+  ClosedError,
+  ConnectionError,
+  type ErrorCode,
+  InvalidArgumentError,
+  LeaseLostError,
+  PgElectError,
+  PoolerError,
+  ResignedError,
+  SchemaMissingError,
+  SchemaNewerError,
+  ServerError,
+  ValueMissingError,
+} from './errors.ts'
+export type { Lease } from './lease.ts'
+export type { Logger } from './logger.ts'
+export type { LeaseOptions, PgElectOptions } from './options.ts'
+export type { LeaseInfo, Metadata } from './queries.ts'
+export type { TimingOptions } from './timing.ts'

@@ -1,0 +1,260 @@
+import { type AdvisoryLock, AdvisoryLocks } from './advisory-lock.ts'
+import { requireFunction, requireName, requireValue, requireVersion } from './arguments.ts'
+import { waitForLease } from './candidacy.ts'
+import { ControlConnection } from './connection.ts'
+import { Election, type ElectionContext } from './election.ts'
+import { AcquireTimeoutError, ClosedError } from './errors.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { makeHolder } from './holder.ts'
+import { installSchema } from './install.ts'
+import { Lease, type LeaseRequest, requestLease } from './lease.ts'
+import { Notifier } from './notifier.ts'
+import {
+  type LeaseOptions,
+  type PgElectOptions,
+  type ResolvedOptions,
+  resolveLeaseOptions,
+  resolveOptions,
+} from './options.ts'
+import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo } from './queries.ts'
+import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
+
+/** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
+export interface AcquireOptions extends LeaseOptions {
+  /** Stops waiting. A lease that was granted meanwhile is given back. */
+  signal?: AbortSignal
+  /** How long to wait for the lease. Default: for ever. */
+  timeoutMs?: number
+}
+
+/** Options of a compare-and-swap. */
+export interface SwapOptions {
+  /** After this time the key is empty again. From 100 to 86,400,000; default: it does not expire. */
+  ttlMs?: number
+}
+
+const WAIT_MS_MAX = 2 ** 31 - 1
+
+/**
+ * The client: one per process is enough. It connects when it is first used, with one connection of its own.
+ *
+ * ```ts
+ * await using elect = new PgElect({ connectionString: process.env.DATABASE_URL })
+ * await elect.election('billing').lead(async ({ signal, token }) => { … })
+ * ```
+ */
+export class PgElect implements AsyncDisposable {
+  readonly #options: ResolvedOptions
+  readonly #connection: ControlConnection
+  readonly #notifier: Notifier
+  readonly #heartbeat: Heartbeat
+  readonly #advisoryLocks: AdvisoryLocks
+  readonly #context: ElectionContext
+  readonly #closing = new AbortController()
+  #closed: Promise<void> | undefined
+
+  /** @throws InvalidArgumentError if an option is unknown or out of range, or the durations do not fit each other. */
+  constructor(options: PgElectOptions = {}) {
+    this.#options = resolveOptions(options)
+    const { clock, random, logger, timing, connection, holder, drainTimeoutMs } = this.#options
+    this.#connection = new ControlConnection(connection, timing.queryTimeoutMs, logger)
+    this.#heartbeat = new Heartbeat({ executor: this.#connection, clock, random, logger })
+    this.#connection.on('lost', () => this.#heartbeat.hurry())
+    this.#notifier = new Notifier(this.#connection, {
+      clock,
+      random,
+      logger,
+      retryIntervalMs: timing.retryIntervalMs,
+    })
+    this.#advisoryLocks = new AdvisoryLocks(this.#connection)
+    this.#context = {
+      executor: this.#connection,
+      heartbeat: this.#heartbeat,
+      notifier: this.#notifier,
+      clock,
+      random,
+      logger,
+      held: new Set(),
+      pending: new Set(),
+      closing: this.#closing.signal,
+      holderLabel: holder,
+      drainTimeoutMs,
+    }
+  }
+
+  /**
+   * Installs or upgrades schema `elect`, over a connection of its own. Any number of processes may call it at once; it does nothing,
+   * and needs no rights, where the schema is up to date.
+   *
+   * @throws SchemaNewerError if the schema is newer than this package; AccessDeniedError if the role may not install.
+   */
+  async install(): Promise<void> {
+    this.#assertOpen()
+    await installSchema(this.#options.connection, this.#options.logger)
+  }
+
+  /**
+   * The election of a name: to campaign in it, to lead, or to watch. Each call makes a contender of its own.
+   *
+   * @throws InvalidArgumentError on a bad name or option.
+   */
+  election(name: string, options: LeaseOptions = {}): Election {
+    this.#assertOpen()
+    requireName(name)
+    return new Election(this.#context, name, resolveLeaseOptions(options, this.#options.timing))
+  }
+
+  /**
+   * Waits until the lease is granted. Keep to `await using`, or call `release()`.
+   *
+   * @throws AcquireTimeoutError after `timeoutMs`; the signal's reason if it aborts; InvalidArgumentError on a bad argument.
+   */
+  async acquire(name: string, options: AcquireOptions = {}): Promise<Lease> {
+    const { signal, timeoutMs } = options
+    const request = this.#request(name, options, ['signal', 'timeoutMs'])
+    const timeout = new AbortController()
+    const stops = [this.#closing.signal, timeout.signal, ...(signal === undefined ? [] : [signal])]
+    if (timeoutMs === undefined) return waitForLease(this.#context, request, AbortSignal.any(stops))
+
+    requireDuration('timeoutMs', timeoutMs, 0, WAIT_MS_MAX)
+    const timer = this.#options.clock.setTimer(() => {
+      timeout.abort(new AcquireTimeoutError(name, timeoutMs))
+    }, timeoutMs)
+    try {
+      return await waitForLease(this.#context, request, AbortSignal.any(stops))
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  /** Asks for the lease once, without waiting. Null if somebody else holds it. */
+  async tryAcquire(name: string, options: LeaseOptions = {}): Promise<Lease | null> {
+    const outcome = await requestLease(this.#context, this.#request(name, options))
+    return outcome instanceof Lease ? outcome : null
+  }
+
+  /**
+   * Waits for the lease, runs the work while it is held, and releases it. `work` must stop when `lease.signal` aborts.
+   *
+   * @returns what the work returned.
+   * @throws what the work threw; LeaseLostError if the lease was lost before the work had settled, whatever it returned; and as
+   * {@link acquire}.
+   */
+  async withLease<T>(
+    name: string,
+    work: (lease: Lease) => T | Promise<T>,
+    options: AcquireOptions = {},
+  ): Promise<T> {
+    requireFunction('work', work)
+    const lease = await this.acquire(name, options)
+    try {
+      const result = await lease.run(work)
+      if (lease.loss !== undefined) throw lease.loss
+      return result
+    } finally {
+      await lease.release()
+    }
+  }
+
+  /**
+   * The fast path: a mutex without a row and without a token, for short critical sections. It excludes other holders of the advisory
+   * lock, and of a lease, of the same name.
+   *
+   * @returns null if somebody else has it.
+   * @throws PoolerError behind a connection pooler.
+   */
+  async tryAdvisoryLock(name: string): Promise<AdvisoryLock | null> {
+    this.#assertOpen()
+    requireName(name)
+    return this.#advisoryLocks.tryLock(name)
+  }
+
+  /** Who holds the lease, or which value the key has (`holder`); null: vacant, empty. */
+  async get(name: string): Promise<LeaseInfo | null> {
+    this.#assertOpen()
+    requireName(name)
+    return (await getLease(this.#connection, name)) ?? null
+  }
+
+  /**
+   * Stores `next` under the key if its value is `current`. Null and '' mean empty; an empty `next` empties the key.
+   *
+   * @returns false if the value is another.
+   * @throws ValueMissingError if `current` is not empty but the key is; InvalidArgumentError on a bad argument.
+   */
+  async compareAndSwap(
+    key: string,
+    next: string | null,
+    current: string | null,
+    options: SwapOptions = {},
+  ): Promise<boolean> {
+    this.#assertOpen()
+    requireName(key)
+    requireValue('next', next)
+    requireValue('current', current)
+    const ttlMs = requireSwapTtl(options)
+    return compareAndSwap(this.#connection, { key, next, current, ttlMs })
+  }
+
+  /**
+   * Stores `next` under the key if nothing was written since `version`. Version 0 expects the key to be empty.
+   *
+   * @returns the new version; null if something was written.
+   * @throws InvalidArgumentError on a bad argument.
+   */
+  async compareAndSwapVersion(
+    key: string,
+    next: string | null,
+    version: number,
+    options: SwapOptions = {},
+  ): Promise<number | null> {
+    this.#assertOpen()
+    requireName(key)
+    requireValue('next', next)
+    requireVersion(version)
+    const ttlMs = requireSwapTtl(options)
+    return compareAndSwapVersion(this.#connection, { key, next, version, ttlMs })
+  }
+
+  /**
+   * Gives everything back and disconnects. Candidates stop waiting; the signals of leases abort; each lease is released once the
+   * work that it covers has settled. Work that takes longer than `drainTimeoutMs` keeps its lease until that expires.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    const { held, pending, drainTimeoutMs } = this.#context
+    const reason = new ClosedError()
+    const endAll = () => Promise.all([...held].map((lease) => lease.end(reason, drainTimeoutMs)))
+    this.#closing.abort(reason)
+    await endAll()
+    // What was asked for before the close may be granted after it.
+    await Promise.allSettled(pending)
+    await endAll()
+    this.#notifier.close()
+    await this.#connection.close()
+  }
+
+  #request(name: string, options: LeaseOptions, alsoKnown: readonly string[] = []): LeaseRequest {
+    this.#assertOpen()
+    requireName(name)
+    const { timing, metadata } = resolveLeaseOptions(options, this.#options.timing, alsoKnown)
+    return { name, holder: makeHolder(this.#options.holder), metadata, timing }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing.signal.aborted) throw new ClosedError()
+  }
+}
+
+function requireSwapTtl({ ttlMs }: SwapOptions): number | undefined {
+  if (ttlMs !== undefined) requireDuration('ttlMs', ttlMs, TTL_MS_MIN, TTL_MS_MAX)
+  return ttlMs
+}

@@ -1,0 +1,251 @@
+/**
+ * An election: one lease that several candidates campaign for.
+ *
+ *                campaign()                    granted
+ *     follower ─────────────▶ candidate ─────────────────▶ leader
+ *        ▲                        │                           │
+ *        └──── signal aborts ─────┘                           │
+ *        └──────── lost, resigned, work ended ────────────────┘
+ *
+ * The state is a belief with a deadline, not a fact: between looking at it and acting on it a process can be paused. What a stale
+ * leader does after that is refused where it is guarded (`elect.assert_lease`), and can be told by its token elsewhere.
+ */
+import { EventEmitter } from 'node:events'
+import { type CandidacyContext, waitForLease } from './candidacy.ts'
+import { AlreadyCampaigningError, isTransient, ResignedError } from './errors.ts'
+import { makeHolder } from './holder.ts'
+import { jittered } from './jitter.ts'
+import type { Lease } from './lease.ts'
+import { describeError } from './logger.ts'
+import { getLease, type LeaseInfo, type Metadata } from './queries.ts'
+import type { Timing } from './timing.ts'
+import { Wakeup } from './wakeup.ts'
+
+export type ElectionState = 'follower' | 'candidate' | 'leader'
+
+/** The time in which this process holds the lease of an election. Its `token` is the term. */
+export type Leadership = Lease
+
+/** Who leads, after a change. */
+export interface LeadershipChange {
+  /** Null: nobody. */
+  readonly leader: LeaseInfo | null
+  /** Null: nobody, or nothing is known, as in the first change that is observed. */
+  readonly previous: LeaseInfo | null
+}
+
+interface ElectionEvents {
+  /** This process became a follower, a candidate or the leader. */
+  state: [state: ElectionState]
+  /** This process leads. */
+  elected: [leadership: Leadership]
+  /** This process leads no more. */
+  demoted: [leadership: Leadership]
+}
+
+/** What an election needs of its client. */
+export interface ElectionContext extends CandidacyContext {
+  /** Aborts when the client closes. */
+  readonly closing: AbortSignal
+  readonly holderLabel: string | undefined
+  readonly drainTimeoutMs: number
+}
+
+export class Election extends EventEmitter<ElectionEvents> {
+  readonly name: string
+  readonly #context: ElectionContext
+  readonly #timing: Timing
+  readonly #metadata: Metadata | undefined
+  #isCandidate = false
+  #leadership: Leadership | undefined
+  #lastState: ElectionState = 'follower'
+
+  /** @internal Made by `PgElect.election`. */
+  constructor(
+    context: ElectionContext,
+    name: string,
+    options: { timing: Timing; metadata: Metadata | undefined },
+  ) {
+    super()
+    this.name = name
+    this.#context = context
+    this.#timing = options.timing
+    this.#metadata = options.metadata
+  }
+
+  /** What this process is now. Computed afresh: a leader past its deadline is a follower. */
+  get state(): ElectionState {
+    if (this.#leadership?.isHeld === true) return 'leader'
+    return this.#isCandidate ? 'candidate' : 'follower'
+  }
+
+  /**
+   * Stands for election and waits until elected.
+   *
+   * @throws the signal's reason if it aborts, ClosedError if the client closes, AlreadyCampaigningError if this election object is
+   * a candidate or leads.
+   */
+  async campaign({ signal }: { signal?: AbortSignal } = {}): Promise<Leadership> {
+    if (this.state !== 'follower') throw new AlreadyCampaigningError(this.name, this.state)
+    const { closing, holderLabel } = this.#context
+    const request = {
+      name: this.name,
+      holder: makeHolder(holderLabel),
+      metadata: this.#metadata,
+      timing: this.#timing,
+    }
+    this.#isCandidate = true
+    this.#tellState()
+    try {
+      const leadership = await waitForLease(this.#context, request, anySignal(closing, signal))
+      this.#isCandidate = false
+      this.#begin(leadership)
+      return leadership
+    } finally {
+      this.#isCandidate = false
+      this.#tellState()
+    }
+  }
+
+  /**
+   * Campaigns, runs the work while leading, and campaigns again whenever the leadership is lost. `work` must stop when
+   * `leadership.signal` aborts; it is never run twice at once, so one that does not stop keeps this candidate out.
+   *
+   * @returns what the work returned, once it ended by itself; the lease is released then.
+   * @throws what the work threw by itself; the signal's reason if it aborts; ClosedError if the client closes.
+   */
+  async lead<T>(
+    work: (leadership: Leadership) => T | Promise<T>,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<T> {
+    const stop = anySignal(this.#context.closing, signal)
+    for (;;) {
+      const leadership = await this.campaign({ signal: stop })
+      const outcome = await this.#serve(leadership, work, stop)
+      if (outcome.endedByItself) return outcome.result()
+      stop.throwIfAborted()
+      if (leadership.signal.reason instanceof ResignedError) await this.#standBack(stop)
+    }
+  }
+
+  /**
+   * Gives the leadership up: asks the work to stop through `leadership.signal`, waits until it has settled, and releases the lease.
+   * A `lead` that goes on stands back for one beat, so that another goes first. Does nothing unless this process leads.
+   *
+   * @returns false if the work has not stopped within `drainTimeoutMs`: the lease is then left to expire.
+   */
+  async resign(): Promise<boolean> {
+    const leadership = this.#leadership
+    if (leadership?.isHeld !== true) return true
+    return leadership.end(new ResignedError(this.name), this.#context.drainTimeoutMs)
+  }
+
+  /** Who leads now, by the database; null: nobody. */
+  async leader(): Promise<LeaseInfo | null> {
+    const options = { timeoutMs: this.#timing.queryTimeoutMs }
+    return (await getLease(this.#context.executor, this.name, options)) ?? null
+  }
+
+  /**
+   * Who leads: first how it is, then each change of leader, until the signal aborts or the client closes.
+   *
+   * A slow reader misses changes in between, never the last one. After a lost connection the state is read again. Renewals are no
+   * changes.
+   */
+  async *observe({
+    signal,
+  }: {
+    signal?: AbortSignal
+  } = {}): AsyncGenerator<LeadershipChange, void, undefined> {
+    const { notifier, clock, random } = this.#context
+    const stop = anySignal(this.#context.closing, signal)
+    const changed = new Wakeup(clock)
+    const unwatch = notifier.watch(this.name, changed.wake)
+    let previous: LeaseInfo | null | undefined
+    try {
+      while (!stop.aborted) {
+        const leader = await this.#read(stop)
+        if (leader === undefined) return
+        if (previous === undefined || leader?.token !== previous?.token) {
+          yield { leader, previous: previous ?? null }
+        }
+        previous = leader
+        // Expiry sends no notification. A vacant lease is looked at once a TTL, in case a notification was left out.
+        await changed.wait((leader?.expiresInMs ?? this.#timing.ttlMs) + random() * OBSERVED_SPREAD_MS, stop)
+      }
+    } finally {
+      unwatch()
+    }
+  }
+
+  /** Undefined if stopped before the database could be asked. */
+  async #read(stop: AbortSignal): Promise<LeaseInfo | null | undefined> {
+    const { clock, random, logger } = this.#context
+    while (!stop.aborted) {
+      try {
+        return await this.leader()
+      } catch (error) {
+        if (stop.aborted) return undefined
+        if (!isTransient(error)) throw error
+        logger.info({ lease: this.name, error: describeError(error) }, 'cannot read who leads, trying again')
+        await new Wakeup(clock).wait(jittered(this.#timing.retryIntervalMs, random, 0.5), stop)
+      }
+    }
+    return undefined
+  }
+
+  async #serve<T>(
+    leadership: Leadership,
+    work: (leadership: Leadership) => T | Promise<T>,
+    stop: AbortSignal,
+  ): Promise<{ endedByItself: boolean; result: () => T }> {
+    const running = leadership.run(work)
+    const end = () => void leadership.end(stop.reason, this.#context.drainTimeoutMs)
+    stop.addEventListener('abort', end, { once: true })
+    if (stop.aborted) end()
+    let result: () => T
+    try {
+      const value = await running
+      result = () => value
+    } catch (error) {
+      result = () => {
+        throw error
+      }
+    }
+    stop.removeEventListener('abort', end)
+    // Looked at before the release, which aborts the signal as well.
+    const endedByItself = leadership.isHeld && !leadership.signal.aborted
+    await leadership.release()
+    return { endedByItself, result }
+  }
+
+  async #standBack(stop: AbortSignal): Promise<void> {
+    const { clock, random } = this.#context
+    await new Wakeup(clock).wait(jittered(this.#timing.renewIntervalMs, random), stop)
+  }
+
+  #begin(leadership: Leadership): void {
+    this.#leadership = leadership
+    leadership.onEnded(() => {
+      this.#leadership = undefined
+      this.emit('demoted', leadership)
+      this.#tellState()
+    })
+    this.#tellState()
+    this.emit('elected', leadership)
+  }
+
+  #tellState(): void {
+    const state = this.state
+    if (state === this.#lastState) return
+    this.#lastState = state
+    this.emit('state', state)
+  }
+}
+
+/** Observers of the same expiry look within this time after it. */
+const OBSERVED_SPREAD_MS = 50
+
+function anySignal(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
+  return other === undefined ? one : AbortSignal.any([one, other])
+}

@@ -1,0 +1,137 @@
+/**
+ * The renewal loop: one statement a beat renews all leases of the process that are due, however many there are.
+ *
+ * A beat that fails is followed by quick retries, one at a time, until each lease's own deadline ends them: losing the connection
+ * is not losing the lease. The heartbeat decides nothing about trust; it tells each lease what the database answered.
+ */
+import type { Clock, Instant, Timer } from './clock.ts'
+import { jittered, type Random } from './jitter.ts'
+import { describeError, type Logger } from './logger.ts'
+import { type Executor, type LeaseAnswer, renewLeases } from './queries.ts'
+import type { Timing } from './timing.ts'
+
+/** What the heartbeat keeps alive. */
+export interface Renewable {
+  readonly name: string
+  readonly token: number
+  readonly timing: Timing
+  /** The database has renewed it, asked at that moment. */
+  extended(sentAt: Instant): void
+  /** The database says that it is held no more. */
+  refused(answer: LeaseAnswer): void
+}
+
+interface HeartbeatDependencies {
+  readonly executor: Executor
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+/** Leases due within this part of their interval ride along with a beat, so that their beats fall together. */
+const EARLY_PART = 0.25
+
+export class Heartbeat {
+  readonly #dependencies: HeartbeatDependencies
+  /** When each lease is to be renewed next, by the monotonic clock. */
+  readonly #dueAtMs = new Map<Renewable, number>()
+  #timer: Timer | undefined
+  #beating = false
+
+  constructor(dependencies: HeartbeatDependencies) {
+    this.#dependencies = dependencies
+  }
+
+  /** Renews the lease from now on; it was granted or renewed a moment ago. */
+  add(lease: Renewable): void {
+    this.#dueAtMs.set(lease, this.#nextBeatAtMs(lease))
+    this.#arm()
+  }
+
+  remove(lease: Renewable): void {
+    if (this.#dueAtMs.delete(lease)) this.#arm()
+  }
+
+  /** Renews all leases as soon as possible: the connection was lost, and time may be short. */
+  hurry(): void {
+    const now = this.#nowMs()
+    for (const lease of this.#dueAtMs.keys()) this.#dueAtMs.set(lease, now)
+    this.#arm()
+  }
+
+  /**
+   * Renews one lease now, beside the beat.
+   *
+   * @throws PgElectError if the database cannot be asked; the lease is then tried again at the next beat.
+   */
+  async renewNow(lease: Renewable): Promise<void> {
+    await this.#renew([lease])
+  }
+
+  #nowMs(): number {
+    return this.#dependencies.clock.now().monotonicMs
+  }
+
+  #nextBeatAtMs(lease: Renewable): number {
+    // Only ever early: late could be past the deadline. Spread, so that processes started together drift apart.
+    return this.#nowMs() + lease.timing.renewIntervalMs * (1 - 0.1 * this.#dependencies.random())
+  }
+
+  #nextRetryAtMs(lease: Renewable): number {
+    return this.#nowMs() + jittered(lease.timing.retryIntervalMs, this.#dependencies.random)
+  }
+
+  #arm(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    if (this.#beating || this.#dueAtMs.size === 0) return
+    let earliest = Number.POSITIVE_INFINITY
+    for (const dueAtMs of this.#dueAtMs.values()) earliest = Math.min(earliest, dueAtMs)
+    this.#timer = this.#dependencies.clock.setTimer(() => void this.#beat(), earliest - this.#nowMs())
+  }
+
+  async #beat(): Promise<void> {
+    this.#beating = true
+    const now = this.#nowMs()
+    const due: Renewable[] = []
+    for (const [lease, dueAtMs] of this.#dueAtMs) {
+      if (dueAtMs <= now + lease.timing.renewIntervalMs * EARLY_PART) due.push(lease)
+    }
+    try {
+      if (due.length > 0) await this.#renew(due)
+    } catch (error) {
+      this.#dependencies.logger.warn(
+        { leases: due.length, error: describeError(error) },
+        'a renewal failed, trying again until the deadline',
+      )
+      for (const lease of due) this.#schedule(lease, this.#nextRetryAtMs(lease))
+    } finally {
+      this.#beating = false
+      this.#arm()
+    }
+  }
+
+  async #renew(leases: readonly Renewable[]): Promise<void> {
+    const { executor, clock } = this.#dependencies
+    const timeoutMs = Math.min(...leases.map((lease) => lease.timing.queryTimeoutMs))
+    const sentAt = clock.now()
+    const answers = await renewLeases(executor, leases, { timeoutMs })
+    for (const [place, lease] of leases.entries()) {
+      const answer = answers[place]
+      if (answer?.granted === true) {
+        lease.extended(sentAt)
+        this.#schedule(lease, this.#nextBeatAtMs(lease))
+      } else if (answer?.granted === false) {
+        this.#dueAtMs.delete(lease)
+        lease.refused(answer)
+      } else {
+        this.#schedule(lease, this.#nextRetryAtMs(lease))
+      }
+    }
+  }
+
+  /** A lease may have been removed while the database was asked: it does not come back. */
+  #schedule(lease: Renewable, dueAtMs: number): void {
+    if (this.#dueAtMs.has(lease)) this.#dueAtMs.set(lease, dueAtMs)
+  }
+}

@@ -1,0 +1,78 @@
+import { fileURLToPath } from 'node:url'
+import type { CompiledQuery } from 'kysely'
+import pg from 'pg'
+import { fromDriver, SchemaMissingError, SchemaNewerError } from './errors.ts'
+import type { Logger } from './logger.ts'
+import { type Executor, schemaVersion } from './queries.ts'
+
+/** Version of the schema that this package installs: the number of its last migration. */
+export const SCHEMA_VERSION = 1
+
+const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url))
+
+/**
+ * Brings schema `elect` to this package's version. Does nothing, and needs no rights to, if it is there already. Any number of
+ * processes may do so at once.
+ *
+ * @throws SchemaNewerError if the database has a newer one; AccessDeniedError if the role may not install.
+ */
+export async function installSchema(config: pg.ClientConfig, logger: Logger): Promise<void> {
+  const client = new pg.Client({ application_name: 'pg-elect install', ...config })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    const found = await installedVersion(client)
+    if (found > SCHEMA_VERSION) throw new SchemaNewerError(found, SCHEMA_VERSION)
+    if (found === SCHEMA_VERSION) return
+    await migrate(client, logger)
+  } catch (error) {
+    throw fromDriver(error)
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}
+
+/** 0: none. */
+async function installedVersion(client: pg.Client): Promise<number> {
+  try {
+    return await schemaVersion(executorOf(client))
+  } catch (error) {
+    if (error instanceof SchemaMissingError) return 0
+    throw error
+  }
+}
+
+function executorOf(client: pg.Client): Executor {
+  return {
+    async execute<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
+      try {
+        return (await client.query(query.sql, [...query.parameters])).rows
+      } catch (error) {
+        throw fromDriver(error)
+      }
+    },
+  }
+}
+
+async function migrate(client: pg.Client, logger: Logger): Promise<void> {
+  // Only here: who does not install need not load it.
+  const { runner } = await import('node-pg-migrate')
+  const applied = await runner({
+    dbClient: client,
+    dir: migrationsFolder,
+    direction: 'up',
+    migrationsSchema: 'elect',
+    createMigrationsSchema: true,
+    migrationsTable: 'migrations',
+    // Installers side by side go one at a time, and those behind the first find nothing to do.
+    advisoryLockMode: 'wait',
+    singleTransaction: true,
+    logger: {
+      debug: (message) => logger.debug({}, message),
+      info: (message) => logger.debug({}, message),
+      warn: (message) => logger.warn({}, message),
+      error: (message) => logger.error({}, message),
+    },
+  })
+  for (const { name } of applied) logger.info({ migration: name }, 'applied a migration of schema elect')
+}

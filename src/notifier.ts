@@ -1,0 +1,128 @@
+/**
+ * LISTEN: wakes whoever watches a lease when the database says that it changed.
+ *
+ * A wake-up says "look", no more: anybody can send a notification, and those sent while the connection is down are lost. So a
+ * watcher is woken, too, each time that its LISTEN has come into force, and then reads what it may have missed.
+ */
+import type { Clock } from './clock.ts'
+import { jittered, type Random } from './jitter.ts'
+import { describeError, type Logger } from './logger.ts'
+import { type Executor, listen, unlisten } from './queries.ts'
+import { Wakeup } from './wakeup.ts'
+
+/** What the notifier needs of a connection. */
+export interface NotifyingConnection extends Executor {
+  on(event: 'notified', listener: (channel: string) => void): unknown
+  on(event: 'lost', listener: () => void): unknown
+}
+
+interface Watched {
+  readonly wakes: Set<() => void>
+  /** Undefined until the session at hand listens to it. */
+  channel: string | undefined
+}
+
+interface NotifierDependencies {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly retryIntervalMs: number
+}
+
+/** A failed LISTEN is tried again after twice the time, up to this many times the retry interval. */
+const BACKOFF_FACTOR_MAX = 16
+
+export class Notifier {
+  readonly #connection: NotifyingConnection
+  readonly #dependencies: NotifierDependencies
+  readonly #watched = new Map<string, Watched>()
+  readonly #closing: Wakeup
+  #listening = false
+  #closed = false
+
+  constructor(connection: NotifyingConnection, dependencies: NotifierDependencies) {
+    this.#connection = connection
+    this.#dependencies = dependencies
+    this.#closing = new Wakeup(dependencies.clock)
+    connection.on('notified', (channel) => this.#wakeChannel(channel))
+    connection.on('lost', () => {
+      for (const watched of this.#watched.values()) watched.channel = undefined
+      this.#listenToAll()
+    })
+  }
+
+  /**
+   * Has `wake` called when the lease may have changed: at each notification, and each time that listening begins (again).
+   *
+   * @returns ends the watch.
+   */
+  watch(name: string, wake: () => void): () => void {
+    const watched = this.#watched.get(name) ?? { wakes: new Set(), channel: undefined }
+    this.#watched.set(name, watched)
+    watched.wakes.add(wake)
+    if (watched.channel === undefined) this.#listenToAll()
+    else wake()
+    return () => this.#unwatch(name, watched, wake)
+  }
+
+  /** Stops listening for good. */
+  close(): void {
+    this.#closed = true
+    this.#watched.clear()
+    this.#closing.wake()
+  }
+
+  #unwatch(name: string, watched: Watched, wake: () => void): void {
+    watched.wakes.delete(wake)
+    if (watched.wakes.size > 0 || this.#watched.get(name) !== watched) return
+    this.#watched.delete(name)
+    if (watched.channel === undefined) return
+    // If it fails, the session is gone, and the LISTEN with it.
+    unlisten(this.#connection, [name]).catch(() => undefined)
+  }
+
+  #wakeChannel(channel: string): void {
+    for (const watched of this.#watched.values()) {
+      if (watched.channel === channel) wakeAll(watched)
+    }
+  }
+
+  #listenToAll(): void {
+    if (!this.#listening) void this.#listenUntilDone()
+  }
+
+  async #listenUntilDone(): Promise<void> {
+    const { random, logger, retryIntervalMs } = this.#dependencies
+    this.#listening = true
+    for (let backoff = 1; ; backoff = Math.min(backoff * 2, BACKOFF_FACTOR_MAX)) {
+      const names = [...this.#watched]
+        .filter(([, { channel }]) => channel === undefined)
+        .map(([name]) => name)
+      if (names.length === 0 || this.#closed) break
+      try {
+        for (const { name, channel } of await listen(this.#connection, names)) this.#listensTo(name, channel)
+        backoff = 1
+      } catch (error) {
+        if (this.#closed) break
+        logger.info({ error: describeError(error) }, 'cannot listen for changes now, trying again')
+        await this.#closing.wait(jittered(retryIntervalMs * backoff, random, 0.5))
+      }
+    }
+    // In the same turn as the last look, so that a watch that comes next starts anew.
+    this.#listening = false
+  }
+
+  #listensTo(name: string, channel: string): void {
+    const watched = this.#watched.get(name)
+    if (watched === undefined) {
+      unlisten(this.#connection, [name]).catch(() => undefined)
+      return
+    }
+    watched.channel = channel
+    wakeAll(watched)
+  }
+}
+
+function wakeAll(watched: Watched): void {
+  for (const wake of watched.wakes) wake()
+}

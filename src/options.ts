@@ -1,0 +1,130 @@
+import type { ClientConfig } from 'pg'
+import {
+  LABEL_BYTES_MAX,
+  requireFunction,
+  requireKnownKeys,
+  requireMetadata,
+  requireText,
+} from './arguments.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { InvalidArgumentError } from './errors.ts'
+import type { Random } from './jitter.ts'
+import { defaultLogger, type Logger } from './logger.ts'
+import type { Metadata } from './queries.ts'
+import { requireDuration, resolveTiming, type Timing, type TimingOptions } from './timing.ts'
+
+/** Options of a client. Durations are in milliseconds; their relations are checked when the client is made. */
+export interface PgElectOptions extends TimingOptions {
+  /** Where the database is, such as `postgres://app@db.example:5432/app`. Default: the environment variables of libpq (`PGHOST`, …). */
+  connectionString?: string
+  /** Options of a pg `Client` or `Pool`, instead of or beside a connection string. The client makes a connection of its own from them. */
+  connection?: ClientConfig
+  /**
+   * The readable part of the name under which contenders of this process appear as holders; a random part is added, since a
+   * holder must be unique to one contender. Up to 491 bytes. Default `host:pid`.
+   */
+  holder?: string
+  /** How long `close()` and `resign()` wait for work to settle. Default 10,000. */
+  drainTimeoutMs?: number
+  /** pino, or anything of its shape. Default: warnings and errors to standard error. */
+  logger?: Logger
+  /** Time. For tests. */
+  clock?: Clock
+  /** Randomness for jitter. For tests. */
+  random?: Random
+}
+
+/** Options of one lease or election; what is left out is as in the client. */
+export interface LeaseOptions extends TimingOptions {
+  /** Shown to the others while the lease is held, such as the address of the leader. JSON, at most 4 KiB. */
+  metadata?: Metadata
+}
+
+const TIMING_KEYS = [
+  'ttlMs',
+  'renewIntervalMs',
+  'safetyMarginMs',
+  'retryIntervalMs',
+  'queryTimeoutMs',
+] as const
+const CLIENT_KEYS = [
+  'connectionString',
+  'connection',
+  'holder',
+  'drainTimeoutMs',
+  'logger',
+  'clock',
+  'random',
+  ...TIMING_KEYS,
+]
+const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
+const DRAIN_TIMEOUT_MS_MAX = 24 * 60 * 60 * 1000
+
+/** Client options with nothing left open. */
+export interface ResolvedOptions {
+  readonly connection: ClientConfig
+  readonly holder: string | undefined
+  readonly drainTimeoutMs: number
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly random: Random
+  readonly timing: Timing
+}
+
+/** @throws InvalidArgumentError naming the option, what was expected and what came. */
+export function resolveOptions(options: PgElectOptions): ResolvedOptions {
+  requireKnownKeys('the options of PgElect', options, CLIENT_KEYS)
+  if (options.connectionString !== undefined && typeof options.connectionString !== 'string') {
+    throw new InvalidArgumentError(
+      `Invalid connectionString: expected text, got ${typeof options.connectionString}`,
+    )
+  }
+  if (
+    options.connection !== undefined &&
+    (typeof options.connection !== 'object' || options.connection === null)
+  ) {
+    throw new InvalidArgumentError(
+      `Invalid connection: expected the options of a pg Client, got ${typeof options.connection}`,
+    )
+  }
+  if (options.holder !== undefined) requireText('holder', options.holder, LABEL_BYTES_MAX)
+  if (options.logger !== undefined) {
+    for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+      requireFunction(`logger.${level}`, options.logger[level])
+    }
+  }
+  const drainTimeoutMs = options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS_DEFAULT
+  requireDuration('drainTimeoutMs', drainTimeoutMs, 0, DRAIN_TIMEOUT_MS_MAX)
+  return {
+    connection: {
+      ...options.connection,
+      ...(options.connectionString === undefined ? {} : { connectionString: options.connectionString }),
+    },
+    holder: options.holder,
+    drainTimeoutMs,
+    logger: options.logger ?? defaultLogger(),
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+    timing: resolveTiming(options),
+  }
+}
+
+/**
+ * The durations of one lease: its own, else those of the client. A TTL of its own derives the others anew.
+ *
+ * @param alsoKnown - further option keys that the caller takes
+ * @throws InvalidArgumentError naming the option, what was expected and what came.
+ */
+export function resolveLeaseOptions(
+  options: LeaseOptions,
+  client: Timing,
+  alsoKnown: readonly string[] = [],
+): { timing: Timing; metadata: Metadata | undefined } {
+  requireKnownKeys('the options of a lease', options, ['metadata', ...TIMING_KEYS, ...alsoKnown])
+  requireMetadata(options.metadata)
+  const given = Object.fromEntries(
+    TIMING_KEYS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]),
+  )
+  const base = options.ttlMs === undefined ? client : {}
+  return { timing: resolveTiming({ ...base, ...given }), metadata: options.metadata }
+}

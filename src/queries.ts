@@ -1,0 +1,255 @@
+/**
+ * One function per SQL function: typed arguments in, plain objects out. All SQL text of the client stands here, and it is no more
+ * than calls with named arguments; the rules are in the functions themselves (`sql/`).
+ */
+import {
+  type CompiledQuery,
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type RawBuilder,
+  sql,
+} from 'kysely'
+
+/** Whatever can run a compiled query: the control connection, or a user's own transaction. */
+export interface Executor {
+  execute<Row>(query: CompiledQuery<Row>, options?: ExecuteOptions): Promise<Row[]>
+}
+
+/** How to run one query. */
+export interface ExecuteOptions {
+  /** How long it may stay unanswered. */
+  timeoutMs?: number
+}
+
+/** Free data that a holder shows to the others, such as `{ url: 'http://10.0.0.7:8080' }`: JSON of at most 4 KiB. */
+export type Metadata = { readonly [key: string]: unknown }
+
+/** The answer to a request for a lease. All but `granted` is null where nobody is known to hold it. */
+export interface LeaseAnswer {
+  /** Null: another transaction is at the row, which says nothing yet. */
+  readonly granted: boolean | null
+  readonly holder: string | null
+  readonly token: number | null
+  readonly version: number | null
+  readonly metadata: Metadata | null
+  /** Milliseconds until it expires; null: never. */
+  readonly expiresInMs: number | null
+}
+
+/** Who holds a lease, as the database told it. */
+export interface LeaseInfo {
+  readonly holder: string
+  /** Fencing token of the grant: larger with every grant, never reused. */
+  readonly token: number
+  /** Grows with every write of the lease, renewals too. */
+  readonly version: number
+  readonly metadata: Metadata | null
+  readonly acquiredAt: Date
+  /** Milliseconds until it expires unless it is renewed; null: never. */
+  readonly expiresInMs: number | null
+}
+
+/** 64-bit numbers come as text from the driver; tokens and versions fit the 53 bits of a JavaScript number. */
+type Int8 = string | number
+
+interface GrantRow {
+  granted: boolean | null
+  holder: string | null
+  token: Int8 | null
+  version: Int8 | null
+  metadata: Metadata | null
+  expires_in_ms: number | null
+}
+
+// Only compiles: it never connects. The executor decides where a query runs.
+const compiler = new Kysely<unknown>({
+  dialect: {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  },
+})
+
+// As a number: the text form of an interval follows the session's intervalstyle.
+const expiresInMs = sql<number | null>`(extract(epoch FROM expires_in) * 1000)::float8 AS expires_in_ms`
+
+function run<Row>(executor: Executor, call: RawBuilder<Row>, options?: ExecuteOptions): Promise<Row[]> {
+  return executor.execute(call.compile(compiler), options)
+}
+
+async function only<Row>(rows: Promise<Row[]>): Promise<Row> {
+  const [row] = await rows
+  if (row === undefined) throw new TypeError('expected one row, got none')
+  return row
+}
+
+function interval(ttlMs: number | null | undefined): RawBuilder<unknown> {
+  return sql`${ttlMs == null ? null : `${ttlMs} milliseconds`}::interval`
+}
+
+function integer(value: Int8 | null): number | null {
+  if (value === null) return null
+  const number = Number(value)
+  if (!Number.isSafeInteger(number)) throw new RangeError(`expected a safe integer, got ${value}`)
+  return number
+}
+
+function toAnswer(row: GrantRow): LeaseAnswer {
+  return {
+    granted: row.granted,
+    holder: row.holder,
+    token: integer(row.token),
+    version: integer(row.version),
+    metadata: row.metadata,
+    expiresInMs: row.expires_in_ms,
+  }
+}
+
+/** `elect.schema_version` */
+export async function schemaVersion(executor: Executor): Promise<number> {
+  const row = await only(run(executor, sql<{ version: number }>`SELECT elect.schema_version() AS version`))
+  return row.version
+}
+
+/** The process that serves this session, by the server's own word. */
+export async function backendPid(executor: Executor): Promise<number> {
+  return (await only(run(executor, sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`))).pid
+}
+
+/** `elect.acquire_lease` */
+export async function acquireLease(
+  executor: Executor,
+  request: { name: string; holder: string; ttlMs: number; metadata: Metadata | undefined },
+  options?: ExecuteOptions,
+): Promise<LeaseAnswer> {
+  const metadata = request.metadata === undefined ? null : JSON.stringify(request.metadata)
+  const call = sql<GrantRow>`SELECT granted, holder, token, version, metadata, ${expiresInMs} FROM elect.acquire_lease(name => ${request.name}, holder => ${request.holder}, ttl => ${interval(request.ttlMs)}, metadata => ${metadata}::jsonb)`
+  return toAnswer(await only(run(executor, call, options)))
+}
+
+/** `elect.renew_leases`: the answers in the order of the requests, each with the TTL it had. */
+export async function renewLeases(
+  executor: Executor,
+  requests: readonly { name: string; token: number }[],
+  options?: ExecuteOptions,
+): Promise<LeaseAnswer[]> {
+  const names = requests.map((request) => request.name)
+  const tokens = requests.map((request) => request.token)
+  const call = sql<GrantRow>`SELECT granted, holder, token, version, metadata, ${expiresInMs} FROM elect.renew_leases(names => ${names}::text[], tokens => ${tokens}::bigint[])`
+  const rows = await run(executor, call, options)
+  return rows.map(toAnswer)
+}
+
+/** `elect.release_lease` */
+export async function releaseLease(
+  executor: Executor,
+  request: { name: string; token: number },
+  options?: ExecuteOptions,
+): Promise<boolean> {
+  const call = sql<{
+    released: boolean
+  }>`SELECT elect.release_lease(name => ${request.name}, token => ${request.token}::bigint) AS released`
+  return (await only(run(executor, call, options))).released
+}
+
+/** `elect.get_lease`: undefined if the lease is vacant. */
+export async function getLease(
+  executor: Executor,
+  name: string,
+  options?: ExecuteOptions,
+): Promise<LeaseInfo | undefined> {
+  const call = sql<{
+    holder: string
+    token: Int8
+    version: Int8
+    metadata: Metadata | null
+    acquired_at: Date
+    expires_in_ms: number | null
+  }>`SELECT holder, token, version, metadata, acquired_at, ${expiresInMs} FROM elect.get_lease(name => ${name})`
+  const [row] = await run(executor, call, options)
+  if (row === undefined) return undefined
+  return {
+    holder: row.holder,
+    token: integer(row.token) as number,
+    version: integer(row.version) as number,
+    metadata: row.metadata,
+    acquiredAt: row.acquired_at,
+    expiresInMs: row.expires_in_ms,
+  }
+}
+
+/** `elect.compare_and_swap` */
+export async function compareAndSwap(
+  executor: Executor,
+  request: { key: string; next: string | null; current: string | null; ttlMs: number | undefined },
+  options?: ExecuteOptions,
+): Promise<boolean> {
+  const call = sql<{
+    swapped: boolean
+  }>`SELECT elect.compare_and_swap(key => ${request.key}, next => ${request.next}, current => ${request.current}, ttl => ${interval(request.ttlMs)}) AS swapped`
+  return (await only(run(executor, call, options))).swapped
+}
+
+/** `elect.compare_and_swap_version`: the new version, or null if the version had changed. */
+export async function compareAndSwapVersion(
+  executor: Executor,
+  request: { key: string; next: string | null; version: number; ttlMs: number | undefined },
+  options?: ExecuteOptions,
+): Promise<number | null> {
+  const call = sql<{
+    version: Int8 | null
+  }>`SELECT elect.compare_and_swap_version(key => ${request.key}, next => ${request.next}, version => ${request.version}::bigint, ttl => ${interval(request.ttlMs)}) AS version`
+  return integer((await only(run(executor, call, options))).version)
+}
+
+/** `elect.try_advisory_lock` */
+export async function tryAdvisoryLock(
+  executor: Executor,
+  name: string,
+  options?: ExecuteOptions,
+): Promise<boolean> {
+  const call = sql<{ locked: boolean }>`SELECT elect.try_advisory_lock(name => ${name}) AS locked`
+  return (await only(run(executor, call, options))).locked
+}
+
+/** `elect.advisory_unlock` */
+export async function advisoryUnlock(
+  executor: Executor,
+  name: string,
+  options?: ExecuteOptions,
+): Promise<boolean> {
+  const call = sql<{ unlocked: boolean }>`SELECT elect.advisory_unlock(name => ${name}) AS unlocked`
+  return (await only(run(executor, call, options))).unlocked
+}
+
+/** `elect.try_advisory_xact_lock` */
+export async function tryAdvisoryXactLock(executor: Executor, name: string): Promise<boolean> {
+  const call = sql<{ locked: boolean }>`SELECT elect.try_advisory_xact_lock(name => ${name}) AS locked`
+  return (await only(run(executor, call))).locked
+}
+
+/** `elect.listen`: the channel of each lease. */
+export async function listen(
+  executor: Executor,
+  names: readonly string[],
+  options?: ExecuteOptions,
+): Promise<{ name: string; channel: string }[]> {
+  const call = sql<{
+    name: string
+    channel: string
+  }>`SELECT name, channel FROM elect.listen(names => ${names}::text[])`
+  return run(executor, call, options)
+}
+
+/** `elect.unlisten` */
+export async function unlisten(
+  executor: Executor,
+  names: readonly string[],
+  options?: ExecuteOptions,
+): Promise<void> {
+  await run(executor, sql`SELECT elect.unlisten(names => ${names}::text[])`, options)
+}

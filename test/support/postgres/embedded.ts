@@ -88,7 +88,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions = {}): Prom
       connectionString,
       folder,
       pid,
-      stopCommand: `kill -INT ${pid}; while [ -e ${folder}/data/postmaster.pid ]; do sleep 0.1; done; rm -rf ${folder}`,
+      stopCommand: stopCommandOf(pid, folder),
       stop: () => {
         stopping ??= stop()
         return stopping
@@ -98,6 +98,12 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions = {}): Prom
     await stop().catch(() => {})
     throw error
   }
+}
+
+function stopCommandOf(pid: number, folder: string): string {
+  // Ends also for a server that died without removing its lock file, and for one that nobody reaps.
+  const runs = `[ -e ${folder}/data/postmaster.pid ] && kill -0 ${pid} 2>/dev/null`
+  return `kill -INT ${pid}; while ${runs}; do sleep 0.1; done; rm -rf ${folder}`
 }
 
 async function initialise(plan: LaunchPlan, password: string, settings: ServerSettings): Promise<void> {

@@ -1,0 +1,204 @@
+import type pg from 'pg'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { failureOf, grantTo, rowsOf, sqlStateOf, useDatabase } from './leases.ts'
+
+const database = useDatabase()
+let client: pg.Client
+let token: number
+
+beforeAll(async () => {
+  client = await database.connect()
+  token = await grantTo(client, 'taken', 'ada', '1 hour')
+})
+
+/** The whole table, with the place and the writer of each row. */
+function tableAsIs(): Promise<unknown[]> {
+  return rowsOf(client, 'SELECT ctid, xmin, xmax, l.* FROM elect.leases l ORDER BY name')
+}
+
+interface BadCall {
+  readonly call: string
+  /** What the message says of expected and got. */
+  readonly message: string
+}
+
+const nameMessage = 'Invalid lease name: expected 1 to 200 bytes, got'
+const textMessage = (argument: string) => `Invalid ${argument}: expected 1 to 500 bytes, got`
+const tokenMessage = 'Invalid token: expected a number from 1 on, got'
+const ttlMessage = 'Invalid ttl: expected 100 milliseconds to 24 hours without months, got'
+const tooLongName = `repeat('x', 201)`
+const tooLongText = `repeat('x', 501)`
+
+/** One function for each place where a lease is named: `$` stands for the name. */
+const calls = {
+  acquire_lease: "elect.acquire_lease($, 'bob')",
+  renew_lease: 'elect.renew_lease($, 1)',
+  renew_leases: 'elect.renew_leases(ARRAY[$]::text[], ARRAY[1]::bigint[])',
+  release_lease: 'elect.release_lease($, 1)',
+  transfer_lease: "elect.transfer_lease($, 1, 'bob')",
+  compare_and_swap: "elect.compare_and_swap($, 'b', null)",
+  compare_and_swap_version: "elect.compare_and_swap_version($, 'b', 0)",
+  get_lease: 'elect.get_lease($)',
+  assert_lease: 'elect.assert_lease($, 1)',
+  force_release: "elect.force_release($, 'a test')",
+  try_advisory_lock: 'elect.try_advisory_lock($)',
+  try_advisory_xact_lock: 'elect.try_advisory_xact_lock($)',
+  advisory_unlock: 'elect.advisory_unlock($)',
+  lease_channel: 'elect.lease_channel($)',
+  listen: 'elect.listen(ARRAY[$]::text[])',
+  unlisten: 'elect.unlisten(ARRAY[$]::text[])',
+}
+
+const badNames: BadCall[] = Object.values(calls).flatMap((call) => [
+  { call: call.replace('$', "''"), message: `${nameMessage} 0 bytes` },
+  { call: call.replace('$', 'null'), message: `${nameMessage} null` },
+  { call: call.replace('$', tooLongName), message: `${nameMessage} 201 bytes` },
+])
+
+const badTexts: BadCall[] = [
+  ['holder', "elect.acquire_lease('new', $)"],
+  ['successor', "elect.transfer_lease('taken', 1, $)"],
+  ['reason', "elect.force_release('taken', $)"],
+].flatMap(([argument = '', call = '']) => [
+  { call: call.replace('$', "''"), message: `${textMessage(argument)} 0 bytes` },
+  { call: call.replace('$', 'null'), message: `${textMessage(argument)} null` },
+  { call: call.replace('$', tooLongText), message: `${textMessage(argument)} 501 bytes` },
+])
+
+const badValues: BadCall[] = [
+  {
+    call: `elect.compare_and_swap('new', ${tooLongText}, null)`,
+    message: `${textMessage('next')} 501 bytes`,
+  },
+  {
+    call: `elect.compare_and_swap('taken', 'b', ${tooLongText})`,
+    message: `${textMessage('current')} 501 bytes`,
+  },
+  {
+    call: `elect.compare_and_swap_version('new', ${tooLongText}, 0)`,
+    message: `${textMessage('next')} 501 bytes`,
+  },
+]
+
+const badTokens: BadCall[] = [
+  "elect.renew_lease('taken', $)",
+  "elect.renew_leases('{taken}', ARRAY[$]::bigint[])",
+  "elect.release_lease('taken', $)",
+  "elect.transfer_lease('taken', $, 'bob')",
+  "elect.assert_lease('taken', $)",
+].flatMap((call) =>
+  ['0', '-1', 'null'].map((bad) => ({ call: call.replace('$', bad), message: `${tokenMessage} ${bad}` })),
+)
+
+const versionMessage = 'Invalid version: expected a number from 0 on, got'
+const badVersions: BadCall[] = ['-1', 'null'].map((bad) => ({
+  call: `elect.compare_and_swap_version('taken', 'b', ${bad})`,
+  message: `${versionMessage} ${bad}`,
+}))
+
+/** Null is a bad ttl only for a grant: elsewhere it means as before, or for ever. */
+const badTtls: BadCall[] = [
+  { call: "elect.acquire_lease('new', 'bob', null)", message: `${ttlMessage} null` },
+  ...[
+    "elect.acquire_lease('new', 'bob', $)",
+    "elect.renew_lease('taken', 1, $)",
+    "elect.renew_leases('{taken}', '{1}', $)",
+    "elect.compare_and_swap('new', 'b', null, $)",
+    "elect.compare_and_swap_version('new', 'b', 0, $)",
+  ].flatMap((call) =>
+    ['00:00:00', '-00:00:01', '00:00:00.099999', '24:00:00.000001', '1 day 00:00:01', '1 mon', '1 year'].map(
+      (bad) => ({ call: call.replace('$', `interval '${bad}'`), message: `${ttlMessage} ${bad}` }),
+    ),
+  ),
+  // Within 24 hours as intervals compare, and still with a month in it.
+  {
+    call: "elect.acquire_lease('new', 'bob', interval '1 mon -29 days -12:00:00')",
+    message: `${ttlMessage} 1 mon -29 days -12:00:00`,
+  },
+]
+
+const badOthers: BadCall[] = [
+  {
+    call: "elect.acquire_lease('new', 'bob', metadata => to_jsonb(repeat('x', 4095)))",
+    message: 'Invalid metadata: expected at most 4096 bytes of JSON, got 4097',
+  },
+  ...['null', "'{}'", "'{1,2}'"].map((bad) => ({
+    call: `elect.renew_leases('{taken}', ${bad})`,
+    message: `Invalid tokens: expected one for each of 1 names, got ${{ null: 'null', "'{}'": '0' }[bad] ?? '2'}`,
+  })),
+  {
+    call: "elect.renew_leases(null, '{1}')",
+    message: 'Invalid tokens: expected one for each of null names, got 1',
+  },
+  ...['null', "interval '-00:00:01'"].map((bad) => ({
+    call: `elect.prune_leases(${bad})`,
+    message: `Invalid older_than: expected 0 seconds or more, got ${bad.match(/-[\d:]+/)?.[0] ?? bad}`,
+  })),
+  {
+    call: `elect.grant_access('elect_user', 'owner')`,
+    message: 'Invalid kind: expected a role and user, reader or admin, got elect_user and owner',
+  },
+  {
+    call: `elect.grant_access('elect_user', null)`,
+    message: 'Invalid kind: expected a role and user, reader or admin, got elect_user and null',
+  },
+  {
+    call: `elect.grant_access(null, 'user')`,
+    message: 'Invalid kind: expected a role and user, reader or admin, got null and user',
+  },
+]
+
+async function expectRefused({ call, message }: BadCall): Promise<void> {
+  const before = await tableAsIs()
+  const failure = await failureOf(client.query(`SELECT * FROM ${call}`))
+  expect({ code: failure.code, message: failure.message }).toEqual({ code: '22023', message })
+  expect(failure.hint).toBeTruthy()
+  expect(await tableAsIs()).toEqual(before)
+}
+
+describe.each([
+  ['names', badNames],
+  ['holders, successors and reasons', badTexts],
+  ['values of registers', badValues],
+  ['tokens', badTokens],
+  ['versions', badVersions],
+  ['ttls', badTtls],
+  ['others', badOthers],
+])('bad %s are refused with 22023, what was expected and a hint', (_what, badCalls) => {
+  test.each(badCalls)('$call', expectRefused)
+})
+
+test('an infinite interval is refused', async (context) => {
+  const known = await sqlStateOf(client.query("SELECT interval 'infinity'"))
+  if (known !== '00000') return context.skip('the server has no infinite intervals before version 17')
+  for (const bad of ['infinity', '-infinity']) {
+    await expectRefused({
+      call: `elect.acquire_lease('new', 'bob', interval '${bad}')`,
+      message: `${ttlMessage} ${bad}`,
+    })
+    await expectRefused({
+      call: `elect.prune_leases(interval '${bad}')`,
+      message: `Invalid older_than: expected 0 seconds or more, got ${bad}`,
+    })
+  }
+})
+
+test('the limits themselves are fine', async () => {
+  for (const ttl of ['100 milliseconds', '24 hours', '1 day', '86400 seconds']) {
+    await grantTo(client, `ttl ${ttl}`, 'ada', ttl)
+  }
+  await grantTo(client, 'n'.repeat(200), 'h'.repeat(500))
+  await client.query("SELECT elect.renew_lease('taken', 9223372036854775807)")
+  expect(await rowsOf(client, 'SELECT FROM elect.current_leases WHERE token = $1', [token])).toHaveLength(1)
+})
+
+test('a zero byte is refused by the server, before any function sees it', async () => {
+  const before = await tableAsIs()
+  for (const values of [
+    ['new\0', 'bob'],
+    ['new', 'b\0b'],
+  ]) {
+    expect(await sqlStateOf(client.query('SELECT elect.acquire_lease($1, $2)', values))).toBe('22021')
+  }
+  expect(await tableAsIs()).toEqual(before)
+})

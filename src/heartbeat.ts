@@ -28,8 +28,11 @@ interface HeartbeatDependencies {
   readonly logger: Logger
 }
 
-/** Leases due within this part of their interval ride along with a beat, so that their beats fall together. */
-const EARLY_PART = 0.25
+/**
+ * Leases due within this part of their interval ride along with a beat. With a half, leases of one interval that were granted at any
+ * times all beat together from the second round on; a lease of a longer interval rides along at most every other time.
+ */
+const EARLY_PART = 0.5
 
 export class Heartbeat {
   readonly #dependencies: HeartbeatDependencies

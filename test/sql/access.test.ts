@@ -1,0 +1,162 @@
+import type pg from 'pg'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { acquire, grantTo, rowsOf, scalar, sqlStateOf, useDatabase } from './leases.ts'
+import { callOfEach, createRole } from './roles.ts'
+
+const database = useDatabase()
+let superuser: pg.Client
+let session: pg.Client
+
+beforeAll(async () => {
+  superuser = await database.connect()
+  session = await database.connect()
+})
+
+/** What may be called, by the kind of access. */
+const reader = [
+  'get_lease',
+  'is_held',
+  'lease_channel',
+  'listen',
+  'remaining_time',
+  'schema_version',
+  'unlisten',
+]
+const user = [
+  ...reader,
+  'acquire_lease',
+  'advisory_unlock',
+  'assert_lease',
+  'compare_and_swap',
+  'compare_and_swap_version',
+  'release_lease',
+  'renew_lease',
+  'renew_leases',
+  'transfer_lease',
+  'try_advisory_lock',
+  'try_advisory_xact_lock',
+]
+const admin = [...user, 'force_release', 'grant_access', 'prune_leases']
+const kinds = [
+  ['reader', reader],
+  ['user', user],
+  ['admin', admin],
+] as const
+
+/** The functions that the role gets past 42501 with. */
+async function callableAs(role: string): Promise<string[]> {
+  const calls = await callOfEach(superuser)
+  await session.query(`SET ROLE ${role}`)
+  try {
+    const callable: string[] = []
+    for (const [name, call] of calls) {
+      if ((await sqlStateOf(session.query(call))) !== '42501') callable.push(name)
+    }
+    return callable
+  } finally {
+    await session.query('RESET ROLE')
+  }
+}
+
+const onTheTable = [
+  'SELECT * FROM elect.leases',
+  "INSERT INTO elect.leases SELECT 'x', 'x', 1, 1, 1, clock_timestamp(), clock_timestamp(), 'infinity', null, null",
+  "UPDATE elect.leases SET expires_at = 'infinity'",
+  'DELETE FROM elect.leases',
+  'TRUNCATE elect.leases',
+  'SELECT FROM elect.leases FOR UPDATE',
+  'DO $$ BEGIN LOCK elect.leases; END $$',
+  'ALTER TABLE elect.leases DISABLE TRIGGER ALL',
+]
+
+async function expectNoTable(role: string): Promise<void> {
+  await session.query(`SET ROLE ${role}`)
+  for (const statement of onTheTable) {
+    expect([statement, await sqlStateOf(session.query(statement))]).toEqual([statement, '42501'])
+  }
+  await session.query('RESET ROLE')
+}
+
+describe('a role without grants', () => {
+  test('can call nothing and read nothing', async () => {
+    const { name } = await createRole(superuser)
+    expect(await callableAs(name)).toEqual([])
+    await expectNoTable(name)
+    await session.query(`SET ROLE ${name}`)
+    expect(await sqlStateOf(session.query('SELECT * FROM elect.current_leases'))).toBe('42501')
+    await session.query('RESET ROLE')
+  })
+
+  test('not even where the schema is open to it', async () => {
+    const { name } = await createRole(superuser)
+    await superuser.query(`GRANT USAGE ON SCHEMA elect TO ${name}`)
+    expect(await callableAs(name)).toEqual([])
+    await expectNoTable(name)
+    await session.query(`SET ROLE ${name}`)
+    expect(await sqlStateOf(session.query('SELECT * FROM elect.current_leases'))).toBe('42501')
+    await session.query('RESET ROLE')
+  })
+})
+
+describe.each(kinds)('a %s', (kind, functions) => {
+  test('by its role can call exactly this, and never touches the table', async () => {
+    expect(await callableAs(`elect_${kind}`)).toEqual(functions.toSorted())
+    await expectNoTable(`elect_${kind}`)
+  })
+
+  test('by grant_access can do the same', async () => {
+    const { name } = await createRole(superuser)
+    await superuser.query('SELECT elect.grant_access($1, $2)', [name, kind])
+    expect(await callableAs(name)).toEqual(functions.toSorted())
+    await expectNoTable(name)
+    await session.query(`SET ROLE ${name}`)
+    expect(await sqlStateOf(session.query('SELECT * FROM elect.current_leases'))).toBe('00000')
+    await session.query('RESET ROLE')
+  })
+})
+
+test('a user can do its work, and a reader can watch it', async () => {
+  await session.query('SET ROLE elect_user')
+  const token = await grantTo(session, 'work', 'ada', '1 hour')
+  const steps = [
+    'SELECT granted FROM elect.renew_lease($1, $2)',
+    'SELECT granted FROM elect.renew_leases(ARRAY[$1], ARRAY[$2::bigint])',
+    'SELECT elect.assert_lease($1, $2) IS NOT NULL',
+  ]
+  for (const step of steps) expect(await scalar(session, step, ['work', token])).toBe(true)
+  await session.query('SET ROLE elect_reader')
+  expect(await rowsOf(session, "SELECT holder FROM elect.get_lease('work')")).toEqual([{ holder: 'ada' }])
+  expect(await rowsOf(session, "SELECT holder FROM elect.current_leases WHERE name = 'work'")).toEqual([
+    { holder: 'ada' },
+  ])
+  await session.query("SELECT * FROM elect.listen('{work}')")
+  await session.query("SELECT elect.unlisten('{work}')")
+  await session.query('SET ROLE elect_user')
+  const { token: next } = await acquire(session, 'work', 'ada')
+  expect(await scalar(session, "SELECT granted FROM elect.transfer_lease('work', $1, 'bob')", [next])).toBe(
+    true,
+  )
+  expect(await scalar(session, "SELECT elect.compare_and_swap('work', 'eve', 'bob')")).toBe(true)
+  expect(await scalar(session, "SELECT elect.try_advisory_lock('mutex')")).toBe(true)
+  expect(await scalar(session, "SELECT elect.advisory_unlock('mutex')")).toBe(true)
+  expect(await scalar(session, "SELECT elect.try_advisory_xact_lock('mutex')")).toBe(true)
+  await session.query('SET ROLE elect_admin')
+  expect(await scalar(session, "SELECT elect.force_release('work', 'a test')")).toBe(true)
+  expect(await scalar(session, "SELECT elect.prune_leases('0 seconds')::int")).toBe(1)
+  await session.query('RESET ROLE')
+})
+
+test('an admin gives access to others, and a user does not', async () => {
+  const { name } = await createRole(superuser)
+  await session.query('SET ROLE elect_user')
+  expect(await sqlStateOf(session.query('SELECT elect.grant_access($1, $2)', [name, 'reader']))).toBe('42501')
+  await session.query('SET ROLE elect_admin')
+  await session.query('SELECT elect.grant_access($1, $2)', [name, 'user'])
+  expect(await callableAs(name)).toEqual(user.toSorted())
+})
+
+test('grant_access takes a role whose name needs quotes', async () => {
+  const { name } = await createRole(superuser, '; DROP')
+  await superuser.query('SELECT elect.grant_access($1, $2)', [name, 'reader'])
+  expect(await callableAs(name)).toEqual(reader.toSorted())
+})

@@ -1,0 +1,136 @@
+import type pg from 'pg'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { rowsOf, scalar, useDatabase } from './leases.ts'
+
+// Rules that hold for every object of the schema, read from the catalog, so that a new one cannot be forgotten.
+
+const database = useDatabase()
+let client: pg.Client
+
+beforeAll(async () => {
+  client = await database.connect()
+})
+
+/** The signatures of the functions of the schema for which the condition holds. */
+async function functionsWhere(condition: string): Promise<string[]> {
+  const text = `SELECT p.oid::regprocedure::text AS signature
+    FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.pronamespace = 'elect'::regnamespace AND (${condition}) ORDER BY 1`
+  return (await rowsOf<{ signature: string }>(client, text)).map(({ signature }) => signature)
+}
+
+/** Pure helpers, which the view makes callable by its readers and which need no right of their owner. */
+const pure = [
+  'elect.is_held(elect.leases,timestamp with time zone)',
+  'elect.remaining_time(elect.leases,timestamp with time zone)',
+]
+
+const clientRoles = ['elect_reader', 'elect_user', 'elect_admin']
+const callable = clientRoles.map((role) => `has_function_privilege('${role}', p.oid, 'EXECUTE')`).join(' OR ')
+
+test('there are functions to look at', async () => {
+  expect((await functionsWhere('true')).length).toBeGreaterThan(35)
+  expect((await functionsWhere(callable)).length).toBeGreaterThan(15)
+})
+
+describe('no function', () => {
+  test('is left to everybody', async () => {
+    const everybody = `EXISTS (
+      SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+      WHERE a.grantee = 0)`
+    expect(await functionsWhere(everybody)).toEqual([])
+  })
+
+  test('in plpgsql, or that runs as its owner, takes its names from the search path of the caller', async () => {
+    const open = `(l.lanname = 'plpgsql' OR p.prosecdef)
+      AND NOT coalesce(p.proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']`
+    expect(await functionsWhere(open)).toEqual([])
+  })
+
+  test('in SQL is a text that is parsed anew in the path of the caller', async () => {
+    const open = "l.lanname = 'sql' AND p.prosqlbody IS NULL AND p.proconfig IS NULL"
+    expect(await functionsWhere(open)).toEqual([])
+  })
+
+  test('that a client may call runs with the rights of the client, but the pure ones of the view', async () => {
+    expect(await functionsWhere(`(${callable}) AND NOT p.prosecdef`)).toEqual(pure)
+  })
+
+  test('that runs as its owner is kept from all clients, and so of no use', async () => {
+    expect(await functionsWhere(`p.prosecdef AND NOT (${callable})`)).toEqual([])
+  })
+
+  test('belongs to anybody but the role that nobody logs in as', async () => {
+    expect(await functionsWhere("p.proowner <> 'elect_owner'::regrole")).toEqual([])
+    const logins =
+      "SELECT count(*)::int FROM pg_roles WHERE rolname ~ '^elect_(owner|user|reader|admin)$' AND rolcanlogin"
+    expect(await scalar(client, logins)).toBe(0)
+  })
+
+  test('reads a clock that stands still in a transaction', async () => {
+    const still = String.raw`\m(now|transaction_timestamp|statement_timestamp|timeofday)\s*\(|\mcurrent_(timestamp|time|date)\M|\mlocaltime(stamp)?\M`
+    expect(await functionsWhere(`pg_get_functiondef(p.oid) ~* '${still}'`)).toEqual([])
+    const views = `SELECT c.relname FROM pg_class c
+      WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind = 'v' AND pg_get_viewdef(c.oid) ~* $1`
+    expect(await rowsOf(client, views, [still])).toEqual([])
+    const defaults = "SELECT FROM pg_attrdef WHERE adrelid = 'elect.leases'::regclass"
+    expect(await rowsOf(client, defaults)).toEqual([])
+  })
+
+  test('is without a comment', async () => {
+    expect(await functionsWhere("obj_description(p.oid, 'pg_proc') IS NULL")).toEqual([])
+  })
+})
+
+describe('tables and views', () => {
+  const relations =
+    "FROM pg_class c WHERE c.relnamespace = 'elect'::regnamespace AND c.relname <> 'migrations'"
+
+  test('are not left to everybody, and clients may only read the views', async () => {
+    const grants = `SELECT c.relname AS name, a.grantee::regrole::text AS grantee, a.privilege_type AS privilege
+      FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+      WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v') AND a.grantee <> c.relowner
+      ORDER BY 2`
+    expect(await rowsOf(client, grants)).toEqual(
+      clientRoles.toSorted().map((grantee) => ({ name: 'current_leases', grantee, privilege: 'SELECT' })),
+    )
+    const columns = `SELECT FROM pg_attribute WHERE attrelid = 'elect.leases'::regclass AND attacl IS NOT NULL`
+    expect(await rowsOf(client, columns)).toEqual([])
+  })
+
+  test('belong to the role that nobody logs in as', async () => {
+    const others = `SELECT c.relname ${relations} AND c.relowner <> 'elect_owner'::regrole`
+    expect(await rowsOf(client, others)).toEqual([])
+  })
+
+  test('have comments, and so has each column of the leases', async () => {
+    const uncommented = `SELECT c.relname ${relations} AND c.relkind IN ('r', 'v', 'c')
+      AND coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type')) IS NULL`
+    expect(await rowsOf(client, uncommented)).toEqual([])
+    const columns = `SELECT attname FROM pg_attribute
+      WHERE attrelid = 'elect.leases'::regclass AND attnum > 0 AND NOT attisdropped
+        AND col_description(attrelid, attnum) IS NULL`
+    expect(await rowsOf(client, columns)).toEqual([])
+  })
+
+  test('of the leases has its columns compare bytewise', async () => {
+    const collations = `SELECT attname AS name, collname AS collation FROM pg_attribute a
+      JOIN pg_collation c ON c.oid = a.attcollation WHERE attrelid = 'elect.leases'::regclass ORDER BY 1`
+    expect(await rowsOf(client, collations)).toEqual([
+      { name: 'holder', collation: 'C' },
+      { name: 'name', collation: 'C' },
+    ])
+  })
+})
+
+test('schema and roles have comments', async () => {
+  expect(await scalar(client, "SELECT obj_description('elect'::regnamespace)")).toBeTruthy()
+  const text = "SELECT shobj_description(r::regrole, 'pg_authid') FROM unnest($1::text[]) r"
+  const comments = await rowsOf(client, text, [[...clientRoles, 'elect_owner']])
+  for (const { shobj_description } of comments) expect(shobj_description).toBeTruthy()
+})
+
+test('nobody but its owner may create objects in the schema', async () => {
+  const text = `SELECT r FROM unnest($1::text[]) r WHERE has_schema_privilege(r, 'elect', 'CREATE')`
+  expect(await rowsOf(client, text, [[...clientRoles, 'elect_owner']])).toEqual([])
+})

@@ -6,12 +6,12 @@ DECLARE
     'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
     -- A view runs the functions it names with the rights of its reader.
     'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)'];
-  "user" CONSTANT text[] := reader || ARRAY[
+  contender CONSTANT text[] := reader || ARRAY[
     'acquire_lease(text, text, interval, jsonb)', 'renew_lease(text, bigint, interval)',
     'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)', 'transfer_lease(text, bigint, text)',
     'compare_and_swap(text, text, text, interval)', 'compare_and_swap_version(text, text, bigint, interval)',
     'assert_lease(text, bigint)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)'];
-  admin CONSTANT text[] := "user" || ARRAY[
+  admin CONSTANT text[] := contender || ARRAY[
     'force_release(text, text)', 'prune_leases(interval)', 'grant_access(regrole, text)'];
   signature text;
 BEGIN
@@ -22,7 +22,7 @@ BEGIN
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA elect TO %s', role);
   EXECUTE format('GRANT SELECT ON elect.current_leases TO %s', role);
-  FOREACH signature IN ARRAY CASE kind WHEN 'reader' THEN reader WHEN 'user' THEN "user" ELSE admin END LOOP
+  FOREACH signature IN ARRAY CASE kind WHEN 'reader' THEN reader WHEN 'user' THEN contender ELSE admin END LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION elect.%s TO %s', signature, role);
   END LOOP;
 END

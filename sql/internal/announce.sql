@@ -10,7 +10,7 @@ BEGIN
     RETURN;
   END IF;
   message := json_build_object(
-    'event', event, 'name', name, 'holder', holder, 'token', token, 'previous_holder', previous_holder);
+    'event', event, 'name', name, 'holder', holder, 'token', token, 'previous_holder', previous_holder)::text;
   PERFORM pg_notify('elect', message);
   PERFORM pg_notify(elect.lease_channel(name), message);
 END

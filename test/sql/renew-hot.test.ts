@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest'
-import { eventually, grantTo, oneRow, useDatabase } from './leases.ts'
+import { installSchema } from '../support/postgres/install.ts'
+import { eventually, grantTo, oneRow } from './leases.ts'
+import { useOwnServer } from './own-server.ts'
 
-const database = useDatabase()
+// On a server shared with other tests, their open transactions would hold up the cleaning of its pages.
+const server = useOwnServer()
 
 interface Counters {
   readonly updates: number
@@ -12,7 +15,9 @@ interface Counters {
 // A lease is renewed for years: were each renewal to leave a row version and an index entry behind for a vacuum,
 // a table of a few rows would grow without end.
 test('100,000 renewals of one lease stay on its page', async () => {
-  const client = await database.connect()
+  const url = server.urlOf('postgres')
+  await installSchema(url)
+  const client = await server.connect(url)
   const token = await grantTo(client, 'hot', 'ada', '1 hour')
   // As many renewals a commit as keep the number of fsyncs, and so the time, small.
   await client.query(`

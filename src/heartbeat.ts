@@ -55,10 +55,16 @@ export class Heartbeat {
     if (this.#dueAtMs.delete(lease)) this.#arm()
   }
 
-  /** Renews all leases as soon as possible: the connection was lost, and time may be short. */
+  /**
+   * Renews all leases soon: the connection was lost, and time may be short. Not at once, as all clients of a server that restarts
+   * would come in the same instant.
+   */
   hurry(): void {
     const now = this.#nowMs()
-    for (const lease of this.#dueAtMs.keys()) this.#dueAtMs.set(lease, now)
+    const part = this.#dependencies.random()
+    for (const [lease, dueAtMs] of this.#dueAtMs) {
+      this.#dueAtMs.set(lease, Math.min(dueAtMs, now + lease.timing.retryIntervalMs * part))
+    }
     this.#arm()
   }
 

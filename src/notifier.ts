@@ -47,7 +47,8 @@ export class Notifier {
     connection.on('notified', (channel) => this.#wakeChannel(channel))
     connection.on('lost', () => {
       for (const watched of this.#watched.values()) watched.channel = undefined
-      this.#listenToAll()
+      // All listeners of a server that restarts would come back in the same instant.
+      this.#listenToAll(dependencies.random() * dependencies.retryIntervalMs)
     })
   }
 
@@ -87,13 +88,14 @@ export class Notifier {
     }
   }
 
-  #listenToAll(): void {
-    if (!this.#listening) void this.#listenUntilDone()
+  #listenToAll(delayMs = 0): void {
+    if (!this.#listening) void this.#listenUntilDone(delayMs)
   }
 
-  async #listenUntilDone(): Promise<void> {
+  async #listenUntilDone(delayMs: number): Promise<void> {
     const { random, logger, retryIntervalMs } = this.#dependencies
     this.#listening = true
+    if (delayMs > 0) await this.#closing.wait(delayMs)
     for (let backoff = 1; ; backoff = Math.min(backoff * 2, BACKOFF_FACTOR_MAX)) {
       const names = [...this.#watched]
         .filter(([, { channel }]) => channel === undefined)

@@ -42,7 +42,7 @@ BEGIN
 
   at := clock_timestamp();
   IF elect.is_held(lease, at) AND lease.holder = contender THEN
-    lease := elect.write_renewal(lease, at, asked_ttl, coalesce(asked_metadata, lease.metadata));
+    lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
     RETURN elect.lease_answer(true, lease, at);
   END IF;
   IF elect.is_held(lease, at) OR NOT vacancy_locked THEN

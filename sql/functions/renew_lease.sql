@@ -10,7 +10,7 @@ DECLARE
   at timestamptz := clock_timestamp();
 BEGIN
   IF elect.is_held(lease, at) THEN
-    lease := elect.write_renewal(lease, at, coalesce(asked_ttl, lease.ttl), lease.metadata);
+    lease := elect.write_renewal(lease, at, coalesce(asked_ttl, lease.ttl));
     RETURN elect.lease_answer(true, lease, at);
   END IF;
   SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;

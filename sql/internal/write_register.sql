@@ -15,7 +15,7 @@ BEGIN
     PERFORM elect.write_vacancy(lease, at, 'released');
     RETURN lease.version + 1;
   ELSIF next = lease.holder THEN
-    lease := elect.write_renewal(lease, at, ttl, lease.metadata);
+    lease := elect.write_renewal(lease, at, ttl);
   ELSE
     lease := elect.write_grant(lease, key, at, next, ttl, NULL, 'transferred');
   END IF;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.write_renewal(
-  lease elect.leases, at timestamptz, ttl interval, metadata jsonb
+  lease elect.leases, at timestamptz, ttl interval, metadata jsonb DEFAULT NULL
 ) RETURNS elect.leases
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -9,7 +9,9 @@ DECLARE
 BEGIN
   PERFORM elect.raise_durability();
   UPDATE elect.leases AS l
-  SET version = l.version + 1, renewed_at = at, ttl = write_renewal.ttl, metadata = write_renewal.metadata,
+  SET version = l.version + 1, renewed_at = at, ttl = write_renewal.ttl,
+      -- Not lease.metadata, which has been fetched: large metadata would be stored anew at each renewal.
+      metadata = coalesce(write_renewal.metadata, l.metadata),
       expires_at = elect.extended_expiry(lease, at, write_renewal.ttl)
   WHERE l.name = lease.name
   RETURNING * INTO renewed;
@@ -17,4 +19,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.write_renewal(elect.leases, timestamptz, interval, jsonb) IS
-  'Internal. Extends a held lease. The caller has locked the row, read the clock after that, and seen that it is held.';
+  'Internal. Extends a held lease; metadata null: as it is. The caller has locked the row, read the clock after that, and seen that it is held.';

@@ -3,7 +3,7 @@ import { expandIncludes } from '../../../migrations/support/from-sql-file.js'
 
 const installScript = new URL('../../../sql/install.sql', import.meta.url)
 
-/** Installs the schema as psql would by `\\i sql/install.sql`. */
+/** Installs the schema as psql would by `\i sql/install.sql`. */
 export async function installSchema(connectionString: string): Promise<void> {
   const client = new pg.Client({ connectionString })
   await client.connect()

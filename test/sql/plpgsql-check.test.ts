@@ -8,7 +8,11 @@ test('plpgsql_check finds nothing to say about any function', async ({ skip }) =
   await using database = await createTestDatabase()
   const session = await database.connect()
   const { rowCount } = await session.query(`SELECT FROM pg_available_extensions WHERE name = 'plpgsql_check'`)
-  if (rowCount === 0) skip('skipped: no plpgsql_check')
+  if (rowCount === 0) {
+    // The reporter does not show why a test was skipped.
+    console.log('skipped: no plpgsql_check')
+    skip('skipped: no plpgsql_check')
+  }
 
   await session.query('CREATE EXTENSION plpgsql_check')
   const { rows } = await session.query<{ finding: string }>(

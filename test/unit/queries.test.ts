@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest'
+import * as queries from '../../src/queries.ts'
+import { busyRow, grantedRow, refusedRow } from './support/rows.ts'
+import { ScriptedDatabase } from './support/scripted-database.ts'
+import { StubClock } from './support/stub-clock.ts'
+
+function database(): ScriptedDatabase {
+  return new ScriptedDatabase(new StubClock())
+}
+
+describe('a call', () => {
+  test('passes its arguments by name, never within the SQL text', async () => {
+    const db = database()
+    db.next('acquire_lease', [grantedRow(5)])
+    const request = { name: `it's; DROP`, holder: 'me', ttlMs: 1500, metadata: { a: 1 } }
+    await queries.acquireLease(db, request, { timeoutMs: 50 })
+    expect(db.calls).toMatchObject([
+      {
+        name: 'acquire_lease',
+        arguments: { name: `it's; DROP`, holder: 'me', ttl: '1500 milliseconds', metadata: '{"a":1}' },
+        timeoutMs: 50,
+      },
+    ])
+    expect(db.calls[0]?.sql).not.toContain('DROP')
+  })
+
+  test('of a swap passes no TTL unless there is one', async () => {
+    const db = database()
+    db.always('compare_and_swap', [{ swapped: true }])
+    const swap = { key: 'k', next: 'b', current: 'a' }
+    expect(await queries.compareAndSwap(db, { ...swap, ttlMs: undefined })).toBe(true)
+    expect(await queries.compareAndSwap(db, { ...swap, ttlMs: 250 })).toBe(true)
+    expect(db.calls.map((call) => call.arguments)).toEqual([
+      { ...swap, ttl: null },
+      { ...swap, ttl: '250 milliseconds' },
+    ])
+  })
+
+  test('of many renewals is one, with names and tokens side by side', async () => {
+    const db = database()
+    db.next('renew_leases', [grantedRow(1), refusedRow('other'), busyRow()])
+    const leases = ['a', 'b', 'c'].map((name, place) => ({ name, token: place + 1 }))
+    const answers = await queries.renewLeases(db, leases)
+    expect(db.calls).toMatchObject([{ arguments: { names: ['a', 'b', 'c'], tokens: [1, 2, 3] } }])
+    expect(answers.map(({ granted, holder }) => [granted, holder])).toEqual([
+      [true, 'me'],
+      [false, 'other'],
+      [null, null],
+    ])
+  })
+})
+
+describe('an answer', () => {
+  test('has tokens and versions as numbers, though the driver sends text', async () => {
+    const db = database()
+    db.next('acquire_lease', [grantedRow(1_900_000_000_000_000)])
+    const answer = await queries.acquireLease(db, { name: 'x', holder: 'me', ttlMs: 1, metadata: undefined })
+    expect(answer).toMatchObject({ token: 1_900_000_000_000_000, version: 1_900_000_000_000_000 })
+    db.next('compare_and_swap_version', [{ version: '41' }], [{ version: null }])
+    const swap = { key: 'k', next: 'v', version: 40, ttlMs: undefined }
+    expect(await queries.compareAndSwapVersion(db, swap)).toBe(41)
+    expect(await queries.compareAndSwapVersion(db, swap)).toBeNull()
+  })
+
+  test('with a number that JavaScript cannot hold exactly is refused, not rounded', async () => {
+    const db = database()
+    db.next('acquire_lease', [{ ...grantedRow(1), token: '9007199254740993' }])
+    const asking = queries.acquireLease(db, { name: 'x', holder: 'me', ttlMs: 1, metadata: undefined })
+    await expect(asking).rejects.toThrow(RangeError)
+  })
+
+  test('about a vacant lease is undefined', async () => {
+    const db = database()
+    db.next('get_lease', [])
+    expect(await queries.getLease(db, 'x')).toBeUndefined()
+  })
+})

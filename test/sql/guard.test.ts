@@ -28,12 +28,13 @@ beforeAll(async () => {
   guarded = await database.connect()
   other = await database.connect()
   observer = await database.connect()
-  await other.query("SET lock_timeout = '5s'")
 })
 
 beforeEach(async () => {
   await guarded.query('ROLLBACK')
   await other.query('ROLLBACK')
+  // What should not wait fails, instead of leaving it to the time limit of the test.
+  await other.query("SET lock_timeout = '5s'")
 })
 
 /** Grants the lease to ada and opens a transaction that is guarded by it. */
@@ -95,13 +96,14 @@ describe('while a guarded transaction is open', () => {
 
   test.each(changes)('%s waits, and gives up with 55P03', async (name, change) => {
     const token = await openGuard(name)
+    // The caller has all the time in the world: the patience that ends is the function's own.
+    await other.query('SET lock_timeout = 0')
     const pid = await backendPid(other)
     const failure = sqlStateOf(change(name, token))
     await whenBlocked(observer, pid)
     expect(await failure).toBe('55P03')
     expect(await holderOf(observer, name)).toBe('ada')
-    // It is the function's own patience, and the caller's is as it was.
-    expect(await rowsOf(other, 'SHOW lock_timeout')).toEqual([{ lock_timeout: '5s' }])
+    expect(await rowsOf(other, 'SHOW lock_timeout')).toEqual([{ lock_timeout: '0' }])
   })
 
   test.each(changes)('%s goes through when it ends meanwhile', async (change, make) => {
@@ -114,6 +116,16 @@ describe('while a guarded transaction is open', () => {
     await outcome
     expect(await holderOf(observer, name)).toBe(change === 'force_release' ? undefined : 'bob')
     expect(await sqlStateOf(guard(guarded, name, token))).toBe('LE001')
+  })
+
+  test('a transfer that has waited past the expiry is refused', async () => {
+    const token = await openGuard('transferred late', '300 milliseconds')
+    const pid = await backendPid(other)
+    const answer = transfer(other, 'transferred late', token, 'bob')
+    await whenBlocked(observer, pid)
+    await untilExpired(observer, 'transferred late')
+    await guarded.query('COMMIT')
+    expect(await answer).toEqual(nobodyKnown)
   })
 
   test('even a takeover written by hand waits', async () => {
@@ -186,6 +198,18 @@ describe('the guard refuses', () => {
     await other.query('COMMIT')
     expect(await detail).toMatch(/granted again since/)
   })
+})
+
+test('a guard that has waited for the row past the expiry is refused', async () => {
+  const token = await grantTo(guarded, 'waited', 'ada', '200 milliseconds')
+  await other.query('BEGIN')
+  await other.query("SELECT FROM elect.leases WHERE name = 'waited' FOR UPDATE")
+  const pid = await backendPid(guarded)
+  const state = sqlStateOf(guard(guarded, 'waited', token))
+  await whenBlocked(observer, pid)
+  await untilExpired(observer, 'waited')
+  await other.query('ROLLBACK')
+  expect(await state).toBe('LE001')
 })
 
 test('what rolls back to a savepoint guards no more', async () => {

@@ -124,3 +124,10 @@ test('a vacant lease from the future is granted at once, under a larger token', 
   expect(await grantTo(other, 'vacant', 'bob')).toBe(ahead + 1)
   expect(await withinItsTtl('vacant')).toBe(true)
 })
+
+test('a lease is vacant from the very microsecond at which it expires', async () => {
+  await grantTo(client, 'boundary', 'ada')
+  const text = `SELECT ARRAY[elect.is_held(l, expires_at - interval '1 microsecond'), elect.is_held(l, expires_at)]
+    FROM elect.leases l WHERE name = 'boundary'`
+  expect(await scalar(client, text)).toEqual([true, false])
+})

@@ -200,18 +200,6 @@ describe('the guard refuses', () => {
   })
 })
 
-test('a guard that has waited for the row past the expiry is refused', async () => {
-  const token = await grantTo(guarded, 'waited', 'ada', '200 milliseconds')
-  await other.query('BEGIN')
-  await other.query("SELECT FROM elect.leases WHERE name = 'waited' FOR UPDATE")
-  const pid = await backendPid(guarded)
-  const state = sqlStateOf(guard(guarded, 'waited', token))
-  await whenBlocked(observer, pid)
-  await untilExpired(observer, 'waited')
-  await other.query('ROLLBACK')
-  expect(await state).toBe('LE001')
-})
-
 test('what rolls back to a savepoint guards no more', async () => {
   const token = await grantTo(guarded, 'savepoint', 'ada', '150 milliseconds')
   await guarded.query('BEGIN')

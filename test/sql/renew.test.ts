@@ -90,18 +90,6 @@ test('a released lease, a transferred one, an unknown token and an unknown name 
   expect(await renew(one, 'unknown', token)).toEqual(nobodyKnown)
 })
 
-test('a renewal that has waited past its expiry is refused', async () => {
-  const token = await grantTo(one, 'waited', 'ada', '300 milliseconds')
-  await one.query('BEGIN')
-  await one.query("SELECT FROM elect.leases WHERE name = 'waited' FOR UPDATE")
-  const pid = await backendPid(other)
-  const renewal = renew(other, 'waited', token, '1 minute')
-  await whenBlocked(one, pid)
-  await untilExpired(one, 'waited')
-  await one.query('COMMIT')
-  expect(await renewal).toEqual(nobodyKnown)
-})
-
 test('a renewal that has waited, but not for too long, counts from when it got the row', async () => {
   const token = await grantTo(one, 'late', 'ada', '1 minute')
   await one.query('BEGIN')

@@ -117,6 +117,20 @@ describe('bad input', () => {
   })
 })
 
+// Each of these comes back as an error of another kind, from here or from the server.
+test.fails.each<[what: string, metadata: object]>([
+  ['half a character, which the server does not take', { a: '\ud800' }],
+  ['an object that has no JSON', { toJSON: () => undefined }],
+  ['an object of which the JSON is text', { toJSON: () => 'text' }],
+])('metadata with %s is refused as a bad argument', (_what, metadata) => {
+  expect(() => requireMetadata(metadata)).toThrow(InvalidArgumentError)
+})
+
+// The six characters \u0000 are not a NUL: in JSON their backslash is doubled.
+test.fails('metadata with the text \\u0000 in it is accepted', () => {
+  expect(() => requireMetadata({ pattern: '\\u0000' })).not.toThrow()
+})
+
 const accepted: [what: string, check: () => void][] = [
   ['a name of 200 bytes', () => requireName(UMLAUT.repeat(100))],
   ['a name with a character of two surrogates', () => requireName('job 🗳')],

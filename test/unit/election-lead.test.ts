@@ -210,10 +210,16 @@ describe('lead', () => {
     await expect(process.election().lead(() => 5)).rejects.toMatchObject({ code: 'PG_ELECT_SCHEMA_MISSING' })
   })
 
+  test.fails('of work that is no function is refused before anything is asked', async () => {
+    const process = new StubProcess()
+    const leading = process.election().lead('work' as never)
+    await expect(leading).rejects.toMatchObject({ code: 'PG_ELECT_INVALID_ARGUMENT' })
+    expect(process.database.calls).toEqual([])
+  })
+
   test('leaves no listener at the signal that it was given, however many terms it served', async () => {
     const process = new StubProcess()
     const bench = workbench()
-    const stop = new AbortController()
     let listeners = 0
     const { addEventListener, removeEventListener } = process.closing.signal
     process.closing.signal.addEventListener = function (this: AbortSignal, ...parts: never[]) {
@@ -233,6 +239,5 @@ describe('lead', () => {
     bench.terms.at(-1)?.finish('done')
     await leading
     expect(listeners).toBe(0)
-    stop.abort()
   })
 })

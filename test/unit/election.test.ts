@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Election, Leadership } from '../../src/election.ts'
 import { AlreadyCampaigningError, LeaseLostError, ResignedError } from '../../src/errors.ts'
 import { connectionLost } from './support/pg-errors.ts'
+import { refusedRow } from './support/rows.ts'
 import { StubProcess } from './support/stub-process.ts'
 
 /** What an election tells, in order, each with the state that it has at that moment. */
@@ -82,7 +83,7 @@ describe('the state of an election', () => {
     election.on('demoted', () => {
       throw new TypeError('of the listener')
     })
-    process.database.next('renew_leases', [{ granted: false, holder: 'usurper' }])
+    process.database.next('renew_leases', [refusedRow('usurper')])
     await process.clock.advance(5000)
     expect(leadership.signal.aborted).toBe(true)
   })

@@ -85,6 +85,14 @@ describe('options of a client', () => {
   })
 })
 
+// Each of these passes, or ends in a TypeError, now or when it is first used.
+test.fails.each([[{ logger: null }], [{ random: 5 }], [{ clock: {} }]])(
+  '%o is refused as a bad argument',
+  (options) => {
+    expect(() => resolveOptions(options as never)).toThrow(InvalidArgumentError)
+  },
+)
+
 describe('options of a lease', () => {
   const client = resolveTiming({ ttlMs: 9000, renewIntervalMs: 1000, safetyMarginMs: 100 })
 

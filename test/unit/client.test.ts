@@ -97,6 +97,18 @@ describe('a client that is closed', () => {
   })
 })
 
+// A misspelt option must not be ignored, nor a wrong one end in a TypeError.
+test.fails.each<[what: string, call: (client: PgElect) => unknown]>([
+  ['an unknown option of a swap', (client) => client.compareAndSwap('k', 'a', null, { ttl: 5 } as never)],
+  ['null as the options of a swap', (client) => client.compareAndSwap('k', 'a', null, null as never)],
+  ['null as the options of acquire', (client) => client.acquire('k', null as never)],
+  ['a signal that is none', (client) => client.acquire('k', { signal: 'x' as never })],
+])('%s is refused as a bad argument', async (_what, call) => {
+  // Nothing listens there: what is not refused fails at once.
+  await using client = new PgElect({ connection: { host: '/nowhere' }, logger: new RecordingLog().logger })
+  expect(await thrownBy(() => call(client))).toMatchObject({ code: 'PG_ELECT_INVALID_ARGUMENT' })
+})
+
 test('a log line tells of an error its code and message, and nothing that hangs on it', () => {
   const error = Object.assign(new Error('refused', { cause: { password: SECRET } }), {
     code: 'ECONNREFUSED',

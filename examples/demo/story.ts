@@ -35,6 +35,14 @@ interface Reign {
   readonly beganAtMs: number
 }
 
+interface LeaseLook {
+  /** How long it lasts unless it is renewed. */
+  readonly leftMs: number
+  /** Until when that is at least. */
+  readonly leftUntilMs: number
+  readonly renewals: number
+}
+
 /** Resolves once somebody leads under a larger token, and works. */
 export async function nextReign(cast: Cast, after: number): Promise<Reign> {
   const timeout = AbortSignal.timeout(PATIENCE_MS)
@@ -58,7 +66,7 @@ export async function look(cast: Cast, ms: number): Promise<void> {
 export async function crash(cast: Cast, reign: Reign): Promise<{ next: Reign; findings: Finding[] }> {
   const { screen, candidates, ttlMs } = cast
   const leader = candidates.named(nameOf(reign.lease))
-  const { leftMs, leftUntilMs } = await timeLeft(cast, reign)
+  const { leftMs, leftUntilMs, renewals } = await lookAtLease(cast, reign)
   const killedAtMs = leader.kill()
   screen.event(screen.style('bold', `kill -KILL ${leader.pid}: ${leader.name} is gone without a word`))
   screen.event(`its lease must run out first, in ${duration(leftMs)}: nobody can tell dead from slow`)
@@ -69,6 +77,7 @@ export async function crash(cast: Cast, reign: Reign): Promise<{ next: Reign; fi
   return {
     next,
     findings: [
+      { isSo: renewals > 0, text: `the leader renewed its lease while it worked: ${renewals} times` },
       {
         isSo: tookMs <= ttlMs + GRACE_MS,
         text: `after the crash another one led within TTL + 1 s: ${duration(tookMs)}`,
@@ -85,7 +94,7 @@ export async function crash(cast: Cast, reign: Reign): Promise<{ next: Reign; fi
 export async function goodbye(cast: Cast, reign: Reign): Promise<{ next: Reign; findings: Finding[] }> {
   const { screen, candidates } = cast
   const leader = candidates.named(nameOf(reign.lease))
-  const { leftMs } = await timeLeft(cast, reign)
+  const { leftMs } = await lookAtLease(cast, reign)
   const askedAtMs = leader.stop()
   screen.event(
     screen.style('bold', `kill -TERM ${leader.pid}: ${leader.name} stops its work and gives the lease back`),
@@ -120,15 +129,12 @@ export function conclude({ log }: Cast, tokens: readonly number[]): Finding[] {
   ]
 }
 
-/** How long the lease lasts unless it is renewed, by the database, and until when that is at least. */
-async function timeLeft(
-  { election, signal }: Cast,
-  { lease }: Reign,
-): Promise<{ leftMs: number; leftUntilMs: number }> {
+/** What the database says of a leader's lease. */
+async function lookAtLease({ election, signal }: Cast, { lease }: Reign): Promise<LeaseLook> {
   const askedAtMs = machineTimeMs()
   const now = await election.leader()
   signal.throwIfAborted()
-  if (now?.token !== lease.token) throw new Error(`${nameOf(lease)} lost the lease though nobody touched it`)
+  if (now?.token !== lease.token) throw new Error(`${nameOf(lease)} lost its lease though nobody touched it`)
   const leftMs = now.expiresInMs ?? 0
-  return { leftMs, leftUntilMs: askedAtMs + leftMs }
+  return { leftMs, leftUntilMs: askedAtMs + leftMs, renewals: now.version - lease.version }
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import type { Leadership } from '../../src/election.ts'
 import { connectionLost, serverError } from './support/pg-errors.ts'
@@ -220,16 +221,6 @@ describe('lead', () => {
   test('leaves no listener at the signal that it was given, however many terms it served', async () => {
     const process = new StubProcess()
     const bench = workbench()
-    let listeners = 0
-    const { addEventListener, removeEventListener } = process.closing.signal
-    process.closing.signal.addEventListener = function (this: AbortSignal, ...parts: never[]) {
-      listeners += 1
-      return addEventListener.apply(this, parts as never)
-    } as never
-    process.closing.signal.removeEventListener = function (this: AbortSignal, ...parts: never[]) {
-      listeners -= 1
-      return removeEventListener.apply(this, parts as never)
-    } as never
     const leading = process.election().lead(bench.obedientWork)
     for (let term = 1; term <= 5; term++) {
       await process.clock.advance(100)
@@ -238,6 +229,7 @@ describe('lead', () => {
     }
     bench.terms.at(-1)?.finish('done')
     await leading
-    expect(listeners).toBe(0)
+    expect(bench.terms).toHaveLength(6)
+    expect(getEventListeners(process.closing.signal, 'abort')).toEqual([])
   })
 })

@@ -94,6 +94,17 @@ describe('release', () => {
     expect(process.database.callsOf('release_lease')).toHaveLength(2)
   })
 
+  test('that takes long is not crossed by renewals', async () => {
+    const process = new StubProcess({ queryTimeoutMs: 9000 })
+    const lease = await process.lease()
+    const releasing = process.database.hold('release_lease')
+    const released = lease.release()
+    await process.clock.advance(8000)
+    expect(process.database.callsOf('renew_leases')).toEqual([])
+    ;(await releasing).answer({ released: true })
+    expect(await released).toBe(true)
+  })
+
   test('ends the renewals, and one that is under way changes nothing', async () => {
     const process = new StubProcess()
     const lease = await process.lease()

@@ -67,6 +67,19 @@ describe('a lease', () => {
     expect(abortedAtMs).toBe(DEADLINE_MS)
   })
 
+  test('that was renewed aborts its signal at the deadline of its last renewal', async () => {
+    const process = new StubProcess()
+    const lease = await process.lease()
+    await process.clock.advance(4750)
+    process.database.always('renew_leases', NEVER)
+    let abortedAtMs = Number.NaN
+    lease.signal.addEventListener('abort', () => {
+      abortedAtMs = process.clock.trueMs
+    })
+    await process.clock.advance(60_000)
+    expect(abortedAtMs).toBe(4750 + DEADLINE_MS)
+  })
+
   test('aborts its signal after a suspend no later than at the next beat', async () => {
     const process = new StubProcess()
     const lease = await process.lease()

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { Wakeup } from '../../src/wakeup.ts'
 import { StubClock } from './support/stub-clock.ts'
@@ -52,6 +53,19 @@ describe('a wait', () => {
     expect(wait.outcome).toBe(false)
     expect(await wakeup.wait(100, stop.signal)).toBe(false)
     expect(clock.pendingTimers).toBe(0)
+  })
+
+  test('leaves no listener at its signal', async () => {
+    const clock = new StubClock()
+    const { signal } = new AbortController()
+    const wakeup = new Wakeup(clock)
+    const timedOut = wakeup.wait(100, signal)
+    await clock.advance(100)
+    await timedOut
+    const woken = wakeup.wait(100, signal)
+    wakeup.wake()
+    await woken
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   test('that was woken just as its time was over was woken', async () => {

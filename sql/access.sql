@@ -10,9 +10,15 @@ BEGIN
     IF NOT pg_has_role(current_user, 'elect_owner', 'USAGE') THEN
       EXECUTE format('GRANT elect_owner TO %I', current_user);
     END IF;
-    GRANT CREATE ON SCHEMA elect TO elect_owner;
-    -- grant_access runs as elect_owner and passes this on.
-    GRANT USAGE ON SCHEMA elect TO elect_owner WITH GRANT OPTION;
+    BEGIN
+      ALTER SCHEMA elect OWNER TO elect_owner;
+    EXCEPTION
+      -- Whoever is no superuser may not, unless elect_owner may create schemas in this database.
+      WHEN insufficient_privilege THEN
+        GRANT CREATE ON SCHEMA elect TO elect_owner;
+        -- grant_access runs as elect_owner and passes this on.
+        GRANT USAGE ON SCHEMA elect TO elect_owner WITH GRANT OPTION;
+    END;
     FOR object IN
       SELECT 'TYPE' AS kind, t.oid::regtype::text AS signature
       FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid
@@ -27,8 +33,6 @@ BEGIN
     LOOP
       EXECUTE format('ALTER %s %s OWNER TO elect_owner', object.kind, object.signature);
     END LOOP;
-    -- Only what is needed at run time: nobody, not even a function gone astray, creates objects here.
-    REVOKE CREATE ON SCHEMA elect FROM elect_owner;
   EXCEPTION
     WHEN insufficient_privilege THEN
       RAISE NOTICE 'The installing role % may not hand its objects to elect_owner and keeps them', current_user;

@@ -20,6 +20,7 @@ BEGIN;
 \ir internal/remaining_time.sql
 \ir internal/next_token.sql
 \ir internal/raise_durability.sql
+\ir internal/require_fresh_snapshots.sql
 \ir internal/announce.sql
 \ir internal/lease_answer.sql
 \ir internal/lock_lease.sql
@@ -50,6 +51,7 @@ BEGIN;
 \ir functions/listen.sql
 \ir functions/unlisten.sql
 \ir functions/grant_access.sql
+\ir functions/revoke_access.sql
 \ir views/current_leases.sql
 
 \ir access.sql

@@ -24,4 +24,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.assert_lease(text, bigint) IS
-  'The guard: proves that the lease is held with this token, and keeps it from being granted to anybody else until this transaction ends. Errors: LE001 not held, 22023 bad argument.';
+  'The guard: proves that the lease is held with this token, and keeps it from being granted to anybody else until this transaction ends. At REPEATABLE READ and SERIALIZABLE its answer is as old as the snapshot: a lease that was released or ran out since still passes, but none that was granted anew, which is 40001. Errors: LE001 not held, 22023 bad argument.';

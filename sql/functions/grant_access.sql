@@ -12,7 +12,7 @@ DECLARE
     'compare_and_swap(text, text, text, interval)', 'compare_and_swap_version(text, text, bigint, interval)',
     'assert_lease(text, bigint)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)'];
   admin CONSTANT text[] := contender || ARRAY[
-    'force_release(text, text)', 'prune_leases(interval)', 'grant_access(regrole, text)'];
+    'force_release(text, text)', 'prune_leases(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
   signature text;
 BEGIN
   IF role IS NULL OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN

@@ -13,7 +13,14 @@ BEGIN
     INSERT INTO elect.leases (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata)
     VALUES (write_grant.name, write_grant.holder, new_token, new_token, elect.current_epoch(),
             at, at, at + write_grant.ttl, write_grant.ttl, write_grant.metadata)
+    -- Under a snapshot of the whole transaction a row of today may be invisible: the server then raises 40001 here,
+    -- where a plain INSERT would raise 23505.
+    ON CONFLICT (name) DO NOTHING
     RETURNING * INTO granted;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'Lease % was written by hand at the same moment', write_grant.name
+        USING ERRCODE = 'serialization_failure', HINT = 'Try again.';
+    END IF;
   ELSE
     UPDATE elect.leases AS l
     SET holder = write_grant.holder, token = new_token, version = l.version + 1, epoch = elect.current_epoch(),

@@ -36,7 +36,7 @@ const user = [
   'try_advisory_lock',
   'try_advisory_xact_lock',
 ]
-const admin = [...user, 'force_release', 'grant_access', 'prune_leases']
+const admin = [...user, 'force_release', 'grant_access', 'prune_leases', 'revoke_access']
 const kinds = [
   ['reader', reader],
   ['user', user],

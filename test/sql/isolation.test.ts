@@ -79,8 +79,46 @@ describe.each(['REPEATABLE READ', 'SERIALIZABLE'])('at %s', (level) => {
       () => grantTo(other, name, 'bob'),
       () => answerOf(acquire(late, name, 'eve')),
     )
-    expect(answer).not.toBe(true)
+    expect(answer).toBe('40001')
     expect(await holderOf(other, name)).toBe('bob')
+  })
+
+  test.each([
+    ['compare_and_swap', "SELECT elect.compare_and_swap($1, 'eve', NULL)"],
+    ['compare_and_swap_version', "SELECT elect.compare_and_swap_version($1, 'eve', 0)"],
+  ])('%s does not store beside a value that was stored for the first time meanwhile', async (what, call) => {
+    const name = named(what)
+    const answer = await inThePast(
+      () => grantTo(other, name, 'bob'),
+      () => sqlStateOf(late.query(call, [name])),
+    )
+    expect(answer).toBe('40001')
+    expect(await holderOf(other, name)).toBe('bob')
+  })
+
+  test.each(['try_advisory_lock', 'try_advisory_xact_lock'])(
+    '%s is refused, since a lease of that name may be hidden from it',
+    async (lock) => {
+      const answer = await inThePast(
+        () => grantTo(other, named(lock), 'bob'),
+        () => sqlStateOf(late.query(`SELECT elect.${lock}($1)`, [named(lock)])),
+      )
+      expect(answer).toBe('25000')
+    },
+  )
+
+  test('a guard after a release that it cannot see still keeps the next holder out', async () => {
+    const name = named('released unseen')
+    const token = await grantTo(other, name, 'ada')
+    const next = await inThePast(
+      () => other.query('SELECT elect.release_lease($1, $2)', [name, token]),
+      async () => {
+        await guard(late, name, token)
+        return acquire(other, name, 'bob')
+      },
+    )
+    expect(next.granted).toBe(false)
+    expect((await acquire(other, name, 'bob')).granted).toBe(true)
   })
 
   test('a lease that was renewed meanwhile is not granted to another when its old time is over', async () => {

@@ -13,8 +13,6 @@ export async function createRole(superuser: pg.Client, suffix = ''): Promise<{ n
   const name = `"elect_test_${randomBytes(6).toString('hex')}${suffix}"`
   await superuser.query(`CREATE ROLE ${name}`)
   onTestFinished(async () => {
-    // The schema was opened to it by elect_owner, whose grants nobody else takes back.
-    await superuser.query(`SET ROLE elect_owner; REVOKE ALL ON SCHEMA elect FROM ${name}; RESET ROLE`)
     await superuser.query(`DROP OWNED BY ${name} CASCADE`)
     await superuser.query(`DROP ROLE ${name}`)
   })

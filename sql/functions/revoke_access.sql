@@ -1,0 +1,14 @@
+CREATE OR REPLACE FUNCTION elect.revoke_access(role regrole) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF role IS NULL THEN
+    RAISE EXCEPTION 'Invalid role: expected a role, got null' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA elect FROM %s', role);
+  EXECUTE format('REVOKE ALL ON elect.current_leases FROM %s', role);
+  EXECUTE format('REVOKE ALL ON SCHEMA elect FROM %s', role);
+END
+$$;
+COMMENT ON FUNCTION elect.revoke_access(regrole) IS
+  'Takes back all that grant_access gave to a role; what it has through membership in another role stays. Errors: 22023 bad argument.';

@@ -40,8 +40,29 @@ BEGIN
 END
 $ownership$;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA elect FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA elect FROM PUBLIC;
+-- From PUBLIC, and from whomever the default privileges of this database give rights on everything new.
+DO $closing$
+DECLARE
+  given record;
+BEGIN
+  FOR given IN
+    SELECT 'SCHEMA' AS kind, 'elect' AS signature, a.grantee
+    FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) a
+    WHERE n.nspname = 'elect' AND a.grantee <> n.nspowner AND a.grantee IS DISTINCT FROM to_regrole('elect_owner')::oid
+    UNION
+    SELECT 'FUNCTION', p.oid::regprocedure::text AS signature, a.grantee
+    FROM pg_proc p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    WHERE p.pronamespace = 'elect'::regnamespace AND a.grantee <> p.proowner
+    UNION
+    SELECT 'TABLE', c.oid::regclass::text, a.grantee
+    FROM pg_class c CROSS JOIN aclexplode(c.relacl) a
+    WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v') AND a.grantee <> c.relowner
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.signature,
+      CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE given.grantee::regrole::text END);
+  END LOOP;
+END
+$closing$;
 
 DO $grants$
 BEGIN

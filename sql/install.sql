@@ -2,6 +2,8 @@
 -- The table of contents: one object a file, in the order in which they need each other.
 \set ON_ERROR_STOP on
 BEGIN;
+-- Whatever others have put into the schemas that the installer usually looks in must not take part.
+SET LOCAL search_path = pg_catalog, pg_temp;
 \ir schema.sql
 
 \ir types/lease_grant.sql
@@ -24,6 +26,7 @@ BEGIN;
 \ir internal/announce.sql
 \ir internal/lease_answer.sql
 \ir internal/lock_lease.sql
+\ir internal/lease_in_use.sql
 \ir internal/write_grant.sql
 \ir internal/write_renewal.sql
 \ir internal/write_vacancy.sql

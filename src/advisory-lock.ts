@@ -39,7 +39,13 @@ export class AdvisoryLock implements AsyncDisposable {
   async release(): Promise<boolean> {
     if (!this.#held) return false
     this.#held = false
-    return this.#unlock(this)
+    try {
+      return await this.#unlock(this)
+    } catch (error) {
+      // The server has refused, for now: the session still has the lock.
+      this.#held = true
+      throw error
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -58,14 +64,17 @@ export class AdvisoryLock implements AsyncDisposable {
 export class AdvisoryLocks {
   readonly #connection: SessionConnection
   /** By name, since the server lets one session lock twice, and callers of one process must exclude each other, too. */
-  readonly #locks = new Map<string, AdvisoryLock | undefined>()
+  readonly #locks = new Map<string, AdvisoryLock | 'asked for'>()
+  /** Counts the sessions: what was asked for on one that is gone says nothing of the next. */
+  #session = 0
 
   constructor(connection: SessionConnection) {
     this.#connection = connection
     connection.on('lost', () => {
       const locks = [...this.#locks.values()]
+      this.#session += 1
       this.#locks.clear()
-      for (const lock of locks) lock?.lose()
+      for (const lock of locks) if (lock !== 'asked for') lock.lose()
     })
   }
 
@@ -77,7 +86,8 @@ export class AdvisoryLocks {
   async tryLock(name: string): Promise<AdvisoryLock | null> {
     if (this.#locks.has(name)) return null
     // Reserved while the server is asked, or a second caller would be let in by the same session.
-    this.#locks.set(name, undefined)
+    this.#locks.set(name, 'asked for')
+    const session = this.#session
     let lock: AdvisoryLock | undefined
     try {
       if (await this.#connection.isPooled()) {
@@ -88,20 +98,27 @@ export class AdvisoryLocks {
       if (await tryAdvisoryLock(this.#connection, name))
         lock = new AdvisoryLock(name, () => this.#unlock(name))
     } finally {
-      if (lock === undefined) this.#locks.delete(name)
+      if (session !== this.#session) lock?.lose()
+      else if (lock === undefined) this.#locks.delete(name)
       else this.#locks.set(name, lock)
     }
-    return lock ?? null
+    return lock?.isHeld === true ? lock : null
+  }
+
+  /** Whether this process has the lock of that name, or is asking for it: the server would let its session in a second time. */
+  has(name: string): boolean {
+    return this.#locks.has(name)
   }
 
   async #unlock(name: string): Promise<boolean> {
+    const session = this.#session
     try {
       const unlocked = await advisoryUnlock(this.#connection, name)
       this.#locks.delete(name)
       return unlocked
     } catch (error) {
       // The session is gone, and the lock with it: the server has freed it, or will.
-      if (error instanceof ConnectionError) return false
+      if (session !== this.#session || (error instanceof ConnectionError && !error.isReported)) return false
       throw error
     }
   }

@@ -39,13 +39,25 @@ export function requireMetadata(metadata: unknown): asserts metadata is Metadata
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
     throw new InvalidArgumentError(`${expected}, got ${kindOf(metadata)}`)
   }
-  let json: string
+  let json: string | undefined
+  let fault: string | undefined
   try {
-    json = JSON.stringify(metadata)
+    json = JSON.stringify(metadata, (key, value) => {
+      for (const text of [key, value]) {
+        if (typeof text !== 'string') continue
+        if (text.includes('\0')) fault = 'NUL in a string'
+        if (!text.isWellFormed()) fault = 'a lone surrogate'
+      }
+      return value
+    })
   } catch {
-    throw new InvalidArgumentError(`${expected}, got one that JSON cannot express`)
+    fault = 'one that JSON cannot express'
   }
-  if (json.includes('\\u0000')) throw new InvalidArgumentError(`${expected} without NUL, got NUL in a string`)
+  // An object may express itself as something else, or as nothing.
+  if (json?.startsWith('{') !== true) fault ??= 'one of which the JSON is no object'
+  if (json === undefined || fault !== undefined) {
+    throw new InvalidArgumentError(`${expected}, without NUL and lone surrogates, got ${fault}`)
+  }
   const bytes = Buffer.byteLength(json)
   if (bytes > METADATA_BYTES_MAX) throw new InvalidArgumentError(`${expected}, got ${bytes} bytes`)
 }
@@ -62,6 +74,24 @@ export function requireVersion(version: unknown): asserts version is number {
 export function requireFunction(argument: string, value: unknown): void {
   if (typeof value === 'function') return
   throw new InvalidArgumentError(`Invalid ${argument}: expected a function, got ${kindOf(value)}`)
+}
+
+/** @throws InvalidArgumentError unless it is undefined or an AbortSignal. */
+export function requireSignal(signal: unknown): asserts signal is AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return
+  throw new InvalidArgumentError(`Invalid signal: expected an AbortSignal, got ${kindOf(signal)}`)
+}
+
+/** @throws InvalidArgumentError unless it is an object with all of these methods. */
+export function requireMethods(argument: string, value: unknown, methods: readonly string[]): void {
+  if (typeof value !== 'object' || value === null) {
+    throw new InvalidArgumentError(
+      `Invalid ${argument}: expected an object with ${methods.join(', ')}, got ${kindOf(value)}`,
+    )
+  }
+  for (const method of methods) {
+    requireFunction(`${argument}.${method}`, (value as Record<string, unknown>)[method])
+  }
 }
 
 /** @throws InvalidArgumentError unless it is an object with none but these keys: a misspelt option must not be ignored. */

@@ -7,7 +7,7 @@ import { jittered, type Random } from './jitter.ts'
 import { Lease, type LeaseContext, type LeaseRequest, requestLease } from './lease.ts'
 import { describeError } from './logger.ts'
 import type { Notifier } from './notifier.ts'
-import type { LeaseAnswer } from './queries.ts'
+import { type LeaseAnswer, releaseLease } from './queries.ts'
 import type { Timing } from './timing.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -38,13 +38,20 @@ export async function waitForLease(
   const { name, timing } = request
   const changed = new Wakeup(clock)
   let unwatch: (() => void) | undefined
+  let lateToken: number | null = null
   try {
     for (;;) {
-      signal.throwIfAborted()
+      if (signal.aborted) {
+        // Granted, but too late to be trusted: known to be its own, it need not keep the others out.
+        if (lateToken !== null)
+          await releaseLease(context.executor, { name, token: lateToken }).catch(() => undefined)
+        throw signal.reason
+      }
       let delayMs: number
       try {
         const outcome = await requestLease(context, request)
         if (outcome instanceof Lease) return await unlessAborted(outcome, signal)
+        lateToken = outcome.holder === request.holder ? outcome.token : null
         delayMs = nextAttemptInMs(outcome, request.holder, timing, random)
         logger.debug({ lease: name, holder: outcome.holder, delayMs }, 'waiting for a lease')
       } catch (error) {

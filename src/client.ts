@@ -1,5 +1,13 @@
+import { setMaxListeners } from 'node:events'
 import { type AdvisoryLock, AdvisoryLocks } from './advisory-lock.ts'
-import { requireFunction, requireName, requireValue, requireVersion } from './arguments.ts'
+import {
+  requireFunction,
+  requireKnownKeys,
+  requireName,
+  requireSignal,
+  requireValue,
+  requireVersion,
+} from './arguments.ts'
 import { waitForLease } from './candidacy.ts'
 import { ControlConnection } from './connection.ts'
 import { Election, type ElectionContext } from './election.ts'
@@ -16,7 +24,7 @@ import {
   resolveLeaseOptions,
   resolveOptions,
 } from './options.ts'
-import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo } from './queries.ts'
+import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo, releaseLease } from './queries.ts'
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
 /** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
@@ -34,6 +42,8 @@ export interface SwapOptions {
 }
 
 const WAIT_MS_MAX = 2 ** 31 - 1
+/** A swap waits at most a second for each of up to three locks. */
+const SWAP_TIMEOUT_MS = 5000
 
 /**
  * The client: one per process is enough. It connects when it is first used, with one connection of its own.
@@ -46,6 +56,8 @@ const WAIT_MS_MAX = 2 ** 31 - 1
 export class PgElect implements AsyncDisposable {
   readonly #options: ResolvedOptions
   readonly #connection: ControlConnection
+  /** Swaps may wait for each other in the database; what stands behind them in a pipeline waits, too, and renewals must not. */
+  readonly #swapConnection: ControlConnection
   readonly #notifier: Notifier
   readonly #heartbeat: Heartbeat
   readonly #advisoryLocks: AdvisoryLocks
@@ -57,7 +69,13 @@ export class PgElect implements AsyncDisposable {
   constructor(options: PgElectOptions = {}) {
     this.#options = resolveOptions(options)
     const { clock, random, logger, timing, connection, holder, drainTimeoutMs } = this.#options
-    this.#connection = new ControlConnection(connection, timing.queryTimeoutMs, logger)
+    const { queryTimeoutMs: timeoutMs, retryIntervalMs } = timing
+    const dependencies = { clock, random, logger, timeoutMs, retryIntervalMs }
+    this.#connection = new ControlConnection(connection, dependencies)
+    this.#swapConnection = new ControlConnection(connection, {
+      ...dependencies,
+      timeoutMs: Math.max(timeoutMs, SWAP_TIMEOUT_MS),
+    })
     this.#heartbeat = new Heartbeat({ executor: this.#connection, clock, random, logger })
     this.#connection.on('lost', () => this.#heartbeat.hurry())
     this.#notifier = new Notifier(this.#connection, {
@@ -67,6 +85,8 @@ export class PgElect implements AsyncDisposable {
       retryIntervalMs: timing.retryIntervalMs,
     })
     this.#advisoryLocks = new AdvisoryLocks(this.#connection)
+    // One listener for each candidate and each term: many are no leak.
+    setMaxListeners(0, this.#closing.signal)
     this.#context = {
       executor: this.#connection,
       heartbeat: this.#heartbeat,
@@ -76,6 +96,7 @@ export class PgElect implements AsyncDisposable {
       logger,
       held: new Set(),
       pending: new Set(),
+      isLockedHere: (name) => this.#advisoryLocks.has(name),
       closing: this.#closing.signal,
       holderLabel: holder,
       drainTimeoutMs,
@@ -110,8 +131,9 @@ export class PgElect implements AsyncDisposable {
    * @throws AcquireTimeoutError after `timeoutMs`; the signal's reason if it aborts; InvalidArgumentError on a bad argument.
    */
   async acquire(name: string, options: AcquireOptions = {}): Promise<Lease> {
-    const { signal, timeoutMs } = options
     const request = this.#request(name, options, ['signal', 'timeoutMs'])
+    const { signal, timeoutMs } = options
+    requireSignal(signal)
     const timeout = new AbortController()
     const stops = [this.#closing.signal, timeout.signal, ...(signal === undefined ? [] : [signal])]
     if (timeoutMs === undefined) return waitForLease(this.#context, request, AbortSignal.any(stops))
@@ -129,8 +151,14 @@ export class PgElect implements AsyncDisposable {
 
   /** Asks for the lease once, without waiting. Null if somebody else holds it. */
   async tryAcquire(name: string, options: LeaseOptions = {}): Promise<Lease | null> {
-    const outcome = await requestLease(this.#context, this.#request(name, options))
-    return outcome instanceof Lease ? outcome : null
+    const request = this.#request(name, options)
+    const outcome = await requestLease(this.#context, request)
+    if (outcome instanceof Lease) return outcome
+    // Granted, but too late to be trusted: nobody will come back for it.
+    if (outcome.holder === request.holder && outcome.token !== null) {
+      await releaseLease(this.#connection, { name, token: outcome.token }).catch(() => undefined)
+    }
+    return null
   }
 
   /**
@@ -193,7 +221,7 @@ export class PgElect implements AsyncDisposable {
     requireValue('next', next)
     requireValue('current', current)
     const ttlMs = requireSwapTtl(options)
-    return compareAndSwap(this.#connection, { key, next, current, ttlMs })
+    return compareAndSwap(this.#swapConnection, { key, next, current, ttlMs })
   }
 
   /**
@@ -213,7 +241,7 @@ export class PgElect implements AsyncDisposable {
     requireValue('next', next)
     requireVersion(version)
     const ttlMs = requireSwapTtl(options)
-    return compareAndSwapVersion(this.#connection, { key, next, version, ttlMs })
+    return compareAndSwapVersion(this.#swapConnection, { key, next, version, ttlMs })
   }
 
   /**
@@ -239,7 +267,7 @@ export class PgElect implements AsyncDisposable {
     await Promise.allSettled(pending)
     await endAll()
     this.#notifier.close()
-    await this.#connection.close()
+    await Promise.all([this.#connection.close(), this.#swapConnection.close()])
   }
 
   #request(name: string, options: LeaseOptions, alsoKnown: readonly string[] = []): LeaseRequest {
@@ -254,7 +282,9 @@ export class PgElect implements AsyncDisposable {
   }
 }
 
-function requireSwapTtl({ ttlMs }: SwapOptions): number | undefined {
+function requireSwapTtl(options: SwapOptions): number | undefined {
+  requireKnownKeys('the options of a swap', options, ['ttlMs'])
+  const { ttlMs } = options
   if (ttlMs !== undefined) requireDuration('ttlMs', ttlMs, TTL_MS_MIN, TTL_MS_MAX)
   return ttlMs
 }

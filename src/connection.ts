@@ -8,9 +8,12 @@
 import { EventEmitter } from 'node:events'
 import type { CompiledQuery } from 'kysely'
 import pg from 'pg'
+import type { Clock } from './clock.ts'
 import { ClosedError, ConnectionError, fromDriver, InvalidArgumentError } from './errors.ts'
+import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import { backendPid, type ExecuteOptions, type Executor } from './queries.ts'
+import { Wakeup } from './wakeup.ts'
 
 interface ConnectionEvents {
   /** The session ended, for whatever reason. The next one knows nothing of it: no LISTEN, no advisory lock. */
@@ -19,25 +22,45 @@ interface ConnectionEvents {
   notified: [channel: string]
 }
 
+interface ConnectionDependencies {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** How long connecting, and a query that names no time of its own, may take. */
+  readonly timeoutMs: number
+  /** How long to pause after a failed attempt to connect; longer after several. */
+  readonly retryIntervalMs: number
+}
+
+const PAUSE_FACTOR_MAX = 4
+
+/** How to read the types that come back: bool, int4, float8 and jsonb; all others are text. */
+const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
+  16: (text) => text === 't',
+  23: Number,
+  701: Number,
+  3802: JSON.parse,
+}
+
 export class ControlConnection extends EventEmitter<ConnectionEvents> implements Executor {
   readonly #config: pg.ClientConfig
-  readonly #timeoutMs: number
-  readonly #logger: Logger
+  readonly #dependencies: ConnectionDependencies
   #session: Promise<pg.Client> | undefined
+  readonly #closing: Wakeup
+  #failures = 0
   #closed = false
 
   /**
    * @param config - where to connect, as for pg's `Client`
-   * @param timeoutMs - how long connecting, and a query that names no time of its own, may take
    * @throws InvalidArgumentError if the driver does not understand the configuration.
    */
-  constructor(config: pg.ClientConfig, timeoutMs: number, logger: Logger) {
+  constructor(config: pg.ClientConfig, dependencies: ConnectionDependencies) {
     super()
     // Each watcher of a lease may listen here.
     this.setMaxListeners(0)
+    this.#closing = new Wakeup(dependencies.clock)
     this.#config = config
-    this.#timeoutMs = timeoutMs
-    this.#logger = logger
+    this.#dependencies = dependencies
     this.#makeClient()
   }
 
@@ -49,7 +72,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
         text: query.sql,
         values: [...query.parameters],
         // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
-        query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#timeoutMs)),
+        query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
       } as pg.QueryConfig)
       return result.rows
     } catch (error) {
@@ -67,29 +90,51 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   /** Ends the session in an orderly way, bounded by the query timeout. Nothing can be asked afterwards. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#closing.wake()
     const session = this.#session
     if (session === undefined) return
     const client = await session.catch(() => undefined)
     if (client === undefined) return
-    const giveUp = setTimeout(() => destroySocket(client), this.#timeoutMs)
+    const giveUp = setTimeout(() => destroySocket(client), this.#dependencies.timeoutMs)
     await client.end().catch(() => undefined)
     clearTimeout(giveUp)
   }
 
   #connected(): Promise<pg.Client> {
     if (this.#closed) throw new ClosedError()
-    this.#session ??= this.#connect().catch((error: unknown) => {
-      this.#session = undefined
-      throw error
-    })
+    // Whoever asks shares this attempt, and its pause: a server that is down is not asked once for each of them.
+    this.#session ??= this.#connect().then(
+      (client) => {
+        this.#failures = 0
+        return client
+      },
+      (error: unknown) => {
+        this.#session = undefined
+        this.#failures += 1
+        throw error
+      },
+    )
     return this.#session
   }
 
   async #connect(): Promise<pg.Client> {
+    const { random, retryIntervalMs, logger } = this.#dependencies
+    if (this.#failures > 0) {
+      const pauseMs = retryIntervalMs * Math.min(this.#failures, PAUSE_FACTOR_MAX)
+      await this.#closing.wait(jittered(pauseMs, random, 0.5))
+      if (this.#closed) throw new ClosedError()
+    }
     const client = this.#makeClient()
     // Before connecting: a client without an error listener ends the process when the server ends the session.
     client.on('error', (error) => {
-      this.#logger.debug({ error: describeError(error) }, 'the control connection reported an error')
+      logger.debug({ error: describeError(error) }, 'the control connection reported an error')
+      // After a FATAL the driver takes no more queries, but it may take the socket a long time to notice.
+      destroySocket(client)
+    })
+    client.on('notice', (notice) => {
+      // Committed here, but not on the standby that this server was to wait for: a fail-over would undo it. What is under way
+      // fails as "unknown" and is asked again.
+      if (notice.routine === 'SyncRepWaitForLSN') destroySocket(client)
     })
     try {
       await client.connect()
@@ -105,10 +150,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     client.on('notification', (message) => this.emit('notified', message.channel))
     client.once('end', () => {
       this.#session = undefined
-      if (!this.#closed) this.#logger.warn({}, 'lost the control connection to the database')
+      if (!this.#closed) logger.warn({}, 'lost the control connection to the database')
       this.emit('lost')
     })
-    this.#logger.debug({}, 'the control connection is up')
+    logger.debug({}, 'the control connection is up')
     return client
   }
 
@@ -118,10 +163,13 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
         application_name: 'pg-elect',
         keepAlive: true,
         keepAliveInitialDelayMillis: 5000,
-        connectionTimeoutMillis: this.#timeoutMs,
+        connectionTimeoutMillis: this.#dependencies.timeoutMs,
         ...this.#config,
+        ...({ binary: false } as pg.ClientConfig),
         // Many callers share this connection: they need not wait for each other's round trips.
         pipeline: true,
+        // Whatever the application has set for its own rows, here each type is read as this package expects it.
+        types: { getTypeParser: (oid: number) => PARSERS[oid] ?? String } as pg.CustomTypesConfig,
       })
     } catch {
       // No cause: the driver's error carries the whole connection string, with its password.

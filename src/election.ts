@@ -11,6 +11,7 @@
  * leader does after that is refused where it is guarded (`elect.assert_lease`), and can be told by its token elsewhere.
  */
 import { EventEmitter } from 'node:events'
+import { requireFunction, requireKnownKeys, requireSignal } from './arguments.ts'
 import { type CandidacyContext, waitForLease } from './candidacy.ts'
 import { AlreadyCampaigningError, isTransient, ResignedError } from './errors.ts'
 import { makeHolder } from './holder.ts'
@@ -32,6 +33,12 @@ export interface LeadershipChange {
   readonly leader: LeaseInfo | null
   /** Null: nobody, or nothing is known, as in the first change that is observed. */
   readonly previous: LeaseInfo | null
+}
+
+/** How long to campaign, lead or observe. */
+export interface CampaignOptions {
+  /** Ends it. */
+  signal?: AbortSignal
 }
 
 interface ElectionEvents {
@@ -85,7 +92,8 @@ export class Election extends EventEmitter<ElectionEvents> {
    * @throws the signal's reason if it aborts, ClosedError if the client closes, AlreadyCampaigningError if this election object is
    * a candidate or leads.
    */
-  async campaign({ signal }: { signal?: AbortSignal } = {}): Promise<Leadership> {
+  async campaign(options: CampaignOptions = {}): Promise<Leadership> {
+    const signal = signalOf(options)
     if (this.state !== 'follower') throw new AlreadyCampaigningError(this.name, this.state)
     const { closing, holderLabel } = this.#context
     const request = {
@@ -114,11 +122,9 @@ export class Election extends EventEmitter<ElectionEvents> {
    * @returns what the work returned, once it ended by itself; the lease is released then.
    * @throws what the work threw by itself; the signal's reason if it aborts; ClosedError if the client closes.
    */
-  async lead<T>(
-    work: (leadership: Leadership) => T | Promise<T>,
-    { signal }: { signal?: AbortSignal } = {},
-  ): Promise<T> {
-    const stop = anySignal(this.#context.closing, signal)
+  async lead<T>(work: (leadership: Leadership) => T | Promise<T>, options: CampaignOptions = {}): Promise<T> {
+    requireFunction('work', work)
+    const stop = anySignal(this.#context.closing, signalOf(options))
     for (;;) {
       const leadership = await this.campaign({ signal: stop })
       const outcome = await this.#serve(leadership, work, stop)
@@ -152,13 +158,9 @@ export class Election extends EventEmitter<ElectionEvents> {
    * A slow reader misses changes in between, never the last one. After a lost connection the state is read again. Renewals are no
    * changes.
    */
-  async *observe({
-    signal,
-  }: {
-    signal?: AbortSignal
-  } = {}): AsyncGenerator<LeadershipChange, void, undefined> {
+  async *observe(options: CampaignOptions = {}): AsyncGenerator<LeadershipChange, void, undefined> {
     const { notifier, clock, random } = this.#context
-    const stop = anySignal(this.#context.closing, signal)
+    const stop = anySignal(this.#context.closing, signalOf(options))
     const changed = new Wakeup(clock)
     const unwatch = notifier.watch(this.name, changed.wake)
     let previous: LeaseInfo | null | undefined
@@ -227,24 +229,43 @@ export class Election extends EventEmitter<ElectionEvents> {
   #begin(leadership: Leadership): void {
     this.#leadership = leadership
     leadership.onEnded(() => {
-      this.#leadership = undefined
-      this.emit('demoted', leadership)
+      // A new one may have begun while the release of this one was still being tried.
+      if (this.#leadership === leadership) this.#leadership = undefined
+      this.#tell('demoted', leadership)
       this.#tellState()
     })
     this.#tellState()
-    this.emit('elected', leadership)
+    this.#tell('elected', leadership)
+  }
+
+  /** A listener that throws is its owner's fault; the election, and the lease that it keeps, must go on. */
+  #tell<Event extends keyof ElectionEvents>(event: Event, ...args: ElectionEvents[Event]): void {
+    try {
+      ;(this as EventEmitter).emit(event, ...args)
+    } catch (error) {
+      this.#context.logger.error(
+        { election: this.name, event, error: describeError(error) },
+        'a listener threw',
+      )
+    }
   }
 
   #tellState(): void {
     const state = this.state
     if (state === this.#lastState) return
     this.#lastState = state
-    this.emit('state', state)
+    this.#tell('state', state)
   }
 }
 
 /** Observers of the same expiry look within this time after it. */
 const OBSERVED_SPREAD_MS = 50
+
+function signalOf(options: CampaignOptions): AbortSignal | undefined {
+  requireKnownKeys('the options of an election', options, ['signal'])
+  requireSignal(options.signal)
+  return options.signal
+}
 
 function anySignal(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {
   return other === undefined ? one : AbortSignal.any([one, other])

@@ -72,6 +72,11 @@ export class BusyError extends PgElectError {
 
 /** The server cannot be reached, did not answer in time, or the connection broke: whether the request took effect is unknown. */
 export class ConnectionError extends PgElectError {
+  /** Whether the server itself said so, over a connection that may still be up, rather than nobody having answered. */
+  get isReported(): boolean {
+    return isServerReport(this.cause)
+  }
+
   constructor(message: string, options?: ErrorOptions) {
     super('PG_ELECT_CONNECTION', message, options)
   }

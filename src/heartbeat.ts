@@ -5,6 +5,7 @@
  * is not losing the lease. The heartbeat decides nothing about trust; it tells each lease what the database answered.
  */
 import type { Clock, Instant, Timer } from './clock.ts'
+import { BusyError } from './errors.ts'
 import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import { type Executor, type LeaseAnswer, renewLeases } from './queries.ts'
@@ -15,8 +16,8 @@ export interface Renewable {
   readonly name: string
   readonly token: number
   readonly timing: Timing
-  /** The database has renewed it, asked at that moment. */
-  extended(sentAt: Instant): void
+  /** The database has renewed it, asked at that moment, for `expiresInMs` from when it answered (null: for ever). */
+  extended(sentAt: Instant, expiresInMs: number | null): void
   /** The database says that it is held no more. */
   refused(answer: LeaseAnswer): void
 }
@@ -71,10 +72,12 @@ export class Heartbeat {
   /**
    * Renews one lease now, beside the beat.
    *
-   * @throws PgElectError if the database cannot be asked; the lease is then tried again at the next beat.
+   * @throws PgElectError if the database cannot be asked, or BusyError if it did not say yes or no; the lease is then tried again soon.
    */
   async renewNow(lease: Renewable): Promise<void> {
-    await this.#renew([lease])
+    const [answer] = await this.#renew([lease])
+    if (answer?.granted == null)
+      throw new BusyError(`Another transaction is at lease ${JSON.stringify(lease.name)}`)
   }
 
   #nowMs(): number {
@@ -120,7 +123,7 @@ export class Heartbeat {
     }
   }
 
-  async #renew(leases: readonly Renewable[]): Promise<void> {
+  async #renew(leases: readonly Renewable[]): Promise<readonly LeaseAnswer[]> {
     const { executor, clock } = this.#dependencies
     const timeoutMs = Math.min(...leases.map((lease) => lease.timing.queryTimeoutMs))
     const sentAt = clock.now()
@@ -128,7 +131,7 @@ export class Heartbeat {
     for (const [place, lease] of leases.entries()) {
       const answer = answers[place]
       if (answer?.granted === true) {
-        lease.extended(sentAt)
+        lease.extended(sentAt, answer.expiresInMs)
         this.#schedule(lease, this.#nextBeatAtMs(lease))
       } else if (answer?.granted === false) {
         this.#dueAtMs.delete(lease)
@@ -137,6 +140,7 @@ export class Heartbeat {
         this.#schedule(lease, this.#nextRetryAtMs(lease))
       }
     }
+    return answers
   }
 
   /** A lease may have been removed while the database was asked: it does not come back. */

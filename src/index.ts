@@ -2,7 +2,7 @@
 export type { AdvisoryLock } from './advisory-lock.ts'
 export { type AcquireOptions, PgElect, type SwapOptions } from './client.ts'
 export type { Clock, Instant, Timer } from './clock.ts'
-export type { Election, ElectionState, Leadership, LeadershipChange } from './election.ts'
+export type { CampaignOptions, Election, ElectionState, Leadership, LeadershipChange } from './election.ts'
 export {
   AccessDeniedError,
   AcquireTimeoutError,

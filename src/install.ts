@@ -17,7 +17,11 @@ const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url)
  * @throws SchemaNewerError if the database has a newer one; AccessDeniedError if the role may not install.
  */
 export async function installSchema(config: pg.ClientConfig, logger: Logger): Promise<void> {
-  const client = new pg.Client({ application_name: 'pg-elect install', ...config })
+  const client = new pg.Client({
+    application_name: 'pg-elect install',
+    connectionTimeoutMillis: 10_000,
+    ...config,
+  })
   client.on('error', () => undefined)
   try {
     await client.connect()

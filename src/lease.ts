@@ -17,6 +17,8 @@ export interface LeaseContext {
   readonly logger: Logger
   /** All leases that are held or being given back. */
   readonly held: Set<Lease>
+  /** Whether this process has the advisory lock of that name, which would let its own session in. */
+  readonly isLockedHere: (name: string) => boolean
   /** Requests under way, each of which may still bring a lease. */
   readonly pending: Set<Promise<unknown>>
 }
@@ -104,7 +106,8 @@ export class Lease implements AsyncDisposable {
    * Renews now, without waiting for the next beat.
    *
    * @throws LeaseLostError if the lease is not held any more.
-   * @throws ConnectionError if the database could not be asked; the lease is still held until its deadline.
+   * @throws ConnectionError if the database could not be asked, BusyError if another transaction was at the lease; it is then still
+   * held until its deadline.
    */
   async renew(): Promise<void> {
     this.assertHeld()
@@ -118,7 +121,15 @@ export class Lease implements AsyncDisposable {
    * @returns whether the database confirmed it. If not, the lease expires by itself.
    */
   release(): Promise<boolean> {
-    this.#release ??= this.isHeld ? this.#giveBack() : Promise.resolve(false)
+    if (this.#release === undefined) {
+      // Settled before anybody is told: a listener of the signal that looks or releases, too, finds it given up.
+      const begin = this.isHeld ? () => this.#giveBack() : () => false
+      let settle: (released: Promise<boolean> | boolean) => void = () => undefined
+      this.#release = new Promise((resolve) => {
+        settle = resolve
+      })
+      settle(begin())
+    }
     return this.#release
   }
 
@@ -159,6 +170,8 @@ export class Lease implements AsyncDisposable {
     this.#ending.abort(reason)
     if (this.#work !== undefined && !(await this.#settles(this.#work, timeoutMs))) {
       this.#context.heartbeat.remove(this)
+      // Its signal has aborted already, and a process that ends need not wait for it.
+      this.#deadlineTimer?.cancel()
       this.#context.logger.error(
         { lease: this.name, token: this.token, timeoutMs },
         'the work has not stopped in time: its lease is left to expire',
@@ -170,14 +183,14 @@ export class Lease implements AsyncDisposable {
   }
 
   /** @internal */
-  extended(sentAt: Instant): void {
+  extended(sentAt: Instant, expiresInMs: number | null): void {
     if (!this.isHeld) {
       // The renewal came through after the deadline had passed here: what is lost stays lost, but nobody need wait for it.
       if (this.#loss !== undefined) void this.#releaseOnce().catch(() => undefined)
       return
     }
     const { clock } = this.#context
-    const trust = trustFrom(sentAt, this.timing.ttlMs, this.timing.safetyMarginMs)
+    const trust = trustIn(this.timing, sentAt, expiresInMs)
     this.#trust = longerTrust(this.#trust, trust, clock.now())
     this.#watchDeadline()
   }
@@ -190,14 +203,15 @@ export class Lease implements AsyncDisposable {
   #lose(why: string): void {
     if (this.#loss !== undefined || this.#release !== undefined) return
     this.#loss = new LeaseLostError(this.name, why)
-    this.#forget()
+    this.#deadlineTimer?.cancel()
+    this.#context.heartbeat.remove(this)
     this.#context.logger.warn({ lease: this.name, token: this.token, why }, 'lost a lease')
+    // First of all: a listener of the election that throws must not keep the work from being stopped.
     this.#ending.abort(this.#loss)
+    this.#forget()
   }
 
   #forget(): void {
-    this.#deadlineTimer?.cancel()
-    this.#context.heartbeat.remove(this)
     this.#context.held.delete(this)
     if (this.#isOver) return
     this.#isOver = true
@@ -260,17 +274,33 @@ export async function requestLease(
   return asking.finally(() => context.pending.delete(asking))
 }
 
+/** As the database answers another session while the advisory lock is held. */
+const NOBODY_KNOWN: LeaseAnswer = {
+  granted: false,
+  holder: null,
+  token: null,
+  version: null,
+  metadata: null,
+  expiresInMs: null,
+}
+
 async function ask(context: LeaseContext, request: LeaseRequest): Promise<Lease | LeaseAnswer> {
   const { executor, clock, logger } = context
-  const { ttlMs, safetyMarginMs, queryTimeoutMs } = request.timing
+  const { ttlMs, queryTimeoutMs } = request.timing
+  if (context.isLockedHere(request.name)) return NOBODY_KNOWN
   const sentAt = clock.now()
   const answer = await acquireLease(executor, { ...request, ttlMs }, { timeoutMs: queryTimeoutMs })
   if (answer.granted !== true || answer.token === null) return answer
-  const trust = trustFrom(sentAt, ttlMs, safetyMarginMs)
+  const trust = trustIn(request.timing, sentAt, answer.expiresInMs)
   if (remainingMs(trust, clock.now()) <= 0) {
     logger.info({ lease: request.name }, 'a grant came too late to be trusted')
     return { ...answer, granted: false }
   }
   logger.info({ lease: request.name, holder: request.holder, token: answer.token }, 'was granted a lease')
   return new Lease(context, request, answer.token, trust)
+}
+
+/** Never longer than the database has said: somebody else may have renewed the lease with another TTL. */
+function trustIn({ ttlMs, safetyMarginMs }: Timing, sentAt: Instant, expiresInMs: number | null): Trust {
+  return trustFrom(sentAt, Math.min(ttlMs, expiresInMs ?? ttlMs), safetyMarginMs)
 }

@@ -4,6 +4,7 @@ import {
   requireFunction,
   requireKnownKeys,
   requireMetadata,
+  requireMethods,
   requireText,
 } from './arguments.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -88,11 +89,10 @@ export function resolveOptions(options: PgElectOptions): ResolvedOptions {
     )
   }
   if (options.holder !== undefined) requireText('holder', options.holder, LABEL_BYTES_MAX)
-  if (options.logger !== undefined) {
-    for (const level of ['debug', 'info', 'warn', 'error'] as const) {
-      requireFunction(`logger.${level}`, options.logger[level])
-    }
-  }
+  if (options.logger !== undefined)
+    requireMethods('logger', options.logger, ['debug', 'info', 'warn', 'error'])
+  if (options.clock !== undefined) requireMethods('clock', options.clock, ['now', 'setTimer'])
+  if (options.random !== undefined) requireFunction('random', options.random)
   const drainTimeoutMs = options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS_DEFAULT
   requireDuration('drainTimeoutMs', drainTimeoutMs, 0, DRAIN_TIMEOUT_MS_MAX)
   return {

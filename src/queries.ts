@@ -74,7 +74,7 @@ const compiler = new Kysely<unknown>({
   },
 })
 
-// As a number: the text form of an interval follows the session's intervalstyle.
+// As numbers: the text forms of intervals and moments follow the session's settings.
 const expiresInMs = sql<number | null>`(extract(epoch FROM expires_in) * 1000)::float8 AS expires_in_ms`
 
 function run<Row>(executor: Executor, call: RawBuilder<Row>, options?: ExecuteOptions): Promise<Row[]> {
@@ -167,9 +167,9 @@ export async function getLease(
     token: Int8
     version: Int8
     metadata: Metadata | null
-    acquired_at: Date
+    acquired_at_ms: number
     expires_in_ms: number | null
-  }>`SELECT holder, token, version, metadata, acquired_at, ${expiresInMs} FROM elect.get_lease(name => ${name})`
+  }>`SELECT holder, token, version, metadata, (extract(epoch FROM acquired_at) * 1000)::float8 AS acquired_at_ms, ${expiresInMs} FROM elect.get_lease(name => ${name})`
   const [row] = await run(executor, call, options)
   if (row === undefined) return undefined
   return {
@@ -177,7 +177,7 @@ export async function getLease(
     token: integer(row.token) as number,
     version: integer(row.version) as number,
     metadata: row.metadata,
-    acquiredAt: row.acquired_at,
+    acquiredAt: new Date(row.acquired_at_ms),
     expiresInMs: row.expires_in_ms,
   }
 }

@@ -6,9 +6,17 @@ DECLARE
   next_value CONSTANT text := elect.valid_text(nullif(next, ''), 'next', true);
   asked_version CONSTANT bigint := elect.valid_token(version, 'version', 0);
   asked_ttl CONSTANT interval := CASE WHEN ttl IS NOT NULL THEN elect.valid_ttl(ttl) END;
-  lease elect.leases := elect.lock_register(lease_name);
-  at timestamptz := clock_timestamp();
+  lease elect.leases;
+  at timestamptz;
 BEGIN
+  -- A plain read first: a key that was written since is left alone, without a lock.
+  SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
+  IF lease.version IS DISTINCT FROM asked_version AND (asked_version <> 0 OR elect.is_held(lease, clock_timestamp())) THEN
+    RETURN NULL;
+  END IF;
+
+  lease := elect.lock_register(lease_name);
+  at := clock_timestamp();
   IF lease.version IS DISTINCT FROM asked_version AND (asked_version <> 0 OR elect.is_held(lease, at)) THEN
     RETURN NULL;
   END IF;

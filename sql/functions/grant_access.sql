@@ -15,7 +15,7 @@ DECLARE
     'force_release(text, text)', 'prune_leases(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
   signature text;
 BEGIN
-  IF role IS NULL OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN
+  IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN
     RAISE EXCEPTION 'Invalid kind: expected a role and user, reader or admin, got % and %',
         coalesce(role::text, 'null'), coalesce(kind, 'null')
       USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT elect.grant_access(''app'', ''user'');';

@@ -4,8 +4,8 @@ AS $$
 DECLARE
   pruned bigint;
 BEGIN
-  IF older_than IS NULL OR older_than < interval '0' OR NOT isfinite(older_than) THEN
-    RAISE EXCEPTION 'Invalid older_than: expected 0 seconds or more, got %', coalesce(older_than::text, 'null')
+  IF older_than IS NULL OR NOT older_than BETWEEN interval '0' AND interval '100 years' THEN
+    RAISE EXCEPTION 'Invalid older_than: expected 0 seconds to 100 years, got %', coalesce(older_than::text, 'null')
       USING ERRCODE = 'invalid_parameter_value', HINT = 'A day or more is usual.';
   END IF;
   -- Rows that somebody is at are not idle: they are passed over.

@@ -2,8 +2,8 @@ CREATE OR REPLACE FUNCTION elect.revoke_access(role regrole) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF role IS NULL THEN
-    RAISE EXCEPTION 'Invalid role: expected a role, got null' USING ERRCODE = 'invalid_parameter_value';
+  IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+    RAISE EXCEPTION 'Invalid role: expected a role, got %', coalesce(role::text, 'null') USING ERRCODE = 'invalid_parameter_value';
   END IF;
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA elect FROM %s', role);
   EXECUTE format('REVOKE ALL ON elect.current_leases FROM %s', role);

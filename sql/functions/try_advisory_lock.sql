@@ -9,7 +9,7 @@ BEGIN
     RETURN false;
   END IF;
   -- In this order: a lease is granted under the same advisory lock, so from here on nobody can be granted it.
-  IF EXISTS (SELECT FROM elect.current_leases c WHERE c.name = lease_name) THEN
+  IF elect.lease_in_use(lease_name) THEN
     PERFORM pg_advisory_unlock(elect.advisory_key(lease_name));
     RETURN false;
   END IF;

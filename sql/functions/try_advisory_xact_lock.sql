@@ -10,7 +10,7 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(elect.advisory_key(lease_name)) THEN
       RETURN false;
     END IF;
-    IF EXISTS (SELECT FROM elect.current_leases c WHERE c.name = lease_name) THEN
+    IF elect.lease_in_use(lease_name) THEN
       RAISE EXCEPTION USING ERRCODE = 'LE000';
     END IF;
     RETURN true;

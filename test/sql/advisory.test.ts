@@ -148,6 +148,16 @@ describe.each([
     expect(await lock(one, named('for ever'))).toBe(false)
   })
 
+  test('so does a renewal that is not committed, also when the old time is over', async () => {
+    const token = await grantTo(other, named('renewing'), 'bob', '200 milliseconds')
+    await other.query('BEGIN')
+    await other.query('SELECT elect.renew_lease($1, $2)', [named('renewing'), token])
+    // By the row as others see it.
+    await untilExpired(one, named('renewing'))
+    expect(await lock(one, named('renewing'))).toBe(false)
+    await other.query('ROLLBACK')
+  })
+
   test('an expired lease does not count', async () => {
     await grantTo(other, named('expired'), 'bob', '100 milliseconds')
     await untilExpired(other, named('expired'))

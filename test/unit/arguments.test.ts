@@ -59,7 +59,7 @@ const refused: [what: string, check: () => void, message: RegExp][] = [
   ],
   ['metadata that goes round', () => requireMetadata(circular), /got one that JSON cannot express$/],
   ['metadata with a bigint', () => requireMetadata({ a: 1n }), /got one that JSON cannot express$/],
-  ['a NUL in metadata', () => requireMetadata({ a: ['x\0'] }), /without NUL, got NUL in a string$/],
+  ['a NUL in metadata', () => requireMetadata({ a: ['x\0'] }), /without NUL and lone surrogates, got NUL in a string$/],
   ['a NUL in a key of metadata', () => requireMetadata({ '\0': 1 }), /without NUL/],
   [
     'a negative version',
@@ -118,7 +118,7 @@ describe('bad input', () => {
 })
 
 // Each of these comes back as an error of another kind, from here or from the server.
-test.fails.each<[what: string, metadata: object]>([
+test.each<[what: string, metadata: object]>([
   ['half a character, which the server does not take', { a: '\ud800' }],
   ['an object that has no JSON', { toJSON: () => undefined }],
   ['an object of which the JSON is text', { toJSON: () => 'text' }],
@@ -127,7 +127,7 @@ test.fails.each<[what: string, metadata: object]>([
 })
 
 // The six characters \u0000 are not a NUL: in JSON their backslash is doubled.
-test.fails('metadata with the text \\u0000 in it is accepted', () => {
+test('metadata with the text \\u0000 in it is accepted', () => {
   expect(() => requireMetadata({ pattern: '\\u0000' })).not.toThrow()
 })
 

@@ -211,7 +211,7 @@ describe('lead', () => {
     await expect(process.election().lead(() => 5)).rejects.toMatchObject({ code: 'PG_ELECT_SCHEMA_MISSING' })
   })
 
-  test.fails('of work that is no function is refused before anything is asked', async () => {
+  test('of work that is no function is refused before anything is asked', async () => {
     const process = new StubProcess()
     const leading = process.election().lead('work' as never)
     await expect(leading).rejects.toMatchObject({ code: 'PG_ELECT_INVALID_ARGUMENT' })

@@ -46,6 +46,7 @@ export class StubProcess {
       notifier: new Notifier(this.database, { ...parts, retryIntervalMs }),
       held: new Set(),
       pending: new Set(),
+      isLockedHere: () => false,
       closing: this.closing.signal,
       holderLabel: undefined,
       drainTimeoutMs,

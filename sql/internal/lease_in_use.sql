@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION elect.lease_in_use(name text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  lease elect.leases;
+BEGIN
+  SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_in_use.name;
+  IF lease.name IS NULL OR elect.is_held(lease, clock_timestamp()) THEN
+    RETURN lease.name IS NOT NULL;
+  END IF;
+  -- It looks vacant, but a renewal that has not been committed yet cannot be seen. Its row lock can.
+  SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_in_use.name FOR NO KEY UPDATE SKIP LOCKED;
+  RETURN lease.name IS NULL OR elect.is_held(lease, clock_timestamp());
+END
+$$;
+COMMENT ON FUNCTION elect.lease_in_use(text) IS
+  'Internal. Whether a lease of that name is held, or another transaction is at it. The caller has the advisory lock of the name, so that it cannot be granted meanwhile.';

@@ -59,7 +59,11 @@ const refused: [what: string, check: () => void, message: RegExp][] = [
   ],
   ['metadata that goes round', () => requireMetadata(circular), /got one that JSON cannot express$/],
   ['metadata with a bigint', () => requireMetadata({ a: 1n }), /got one that JSON cannot express$/],
-  ['a NUL in metadata', () => requireMetadata({ a: ['x\0'] }), /without NUL and lone surrogates, got NUL in a string$/],
+  [
+    'a NUL in metadata',
+    () => requireMetadata({ a: ['x\0'] }),
+    /without NUL and lone surrogates, got NUL in a string$/,
+  ],
   ['a NUL in a key of metadata', () => requireMetadata({ '\0': 1 }), /without NUL/],
   [
     'a negative version',

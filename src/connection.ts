@@ -46,6 +46,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   readonly #config: pg.ClientConfig
   readonly #dependencies: ConnectionDependencies
   #session: Promise<pg.Client> | undefined
+  /** Sessions whose last answers may be undone by a fail-over. */
+  readonly #distrusted = new WeakSet<pg.Client>()
   readonly #closing: Wakeup
   #failures = 0
   #closed = false
@@ -74,6 +76,9 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
         // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
         query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
       } as pg.QueryConfig)
+      // The answer was on its way with the warning.
+      if (this.#distrusted.has(client))
+        throw new ConnectionError('The commit did not wait for its synchronous standby')
       return result.rows
     } catch (error) {
       throw fromDriver(error)
@@ -132,9 +137,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       destroySocket(client)
     })
     client.on('notice', (notice) => {
-      // Committed here, but not on the standby that this server was to wait for: a fail-over would undo it. What is under way
-      // fails as "unknown" and is asked again.
-      if (notice.routine === 'SyncRepWaitForLSN') destroySocket(client)
+      // Committed here, but not on the standby that this server was to wait for: a fail-over would undo it.
+      if (notice.routine !== 'SyncRepWaitForLSN') return
+      this.#distrusted.add(client)
+      destroySocket(client)
     })
     try {
       await client.connect()

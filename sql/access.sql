@@ -40,6 +40,22 @@ BEGIN
 END
 $ownership$;
 
+-- To see who holds up a takeover, and to end them: get_guards and force_release do without where this may not be given.
+DO $monitoring$
+BEGIN
+  IF to_regrole('elect_owner') IS NOT NULL
+     AND NOT (pg_has_role('elect_owner', 'pg_read_all_stats', 'MEMBER') AND pg_has_role('elect_owner', 'pg_signal_backend', 'MEMBER')) THEN
+    GRANT pg_read_all_stats, pg_signal_backend TO elect_owner;
+  END IF;
+EXCEPTION
+  WHEN insufficient_privilege THEN
+    RAISE NOTICE 'elect_owner may not see or end the sessions of others: force_release(…, terminate => true) will not work';
+  WHEN unique_violation OR internal_error THEN
+    -- An installer in another database gave it the same roles at the same moment.
+    NULL;
+END
+$monitoring$;
+
 -- From PUBLIC, and from whomever the default privileges of this database give rights on everything new.
 DO $closing$
 DECLARE

@@ -16,6 +16,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/valid_metadata.sql
 \ir internal/valid_token.sql
 \ir internal/advisory_key.sql
+\ir internal/guard_key.sql
 \ir internal/current_epoch.sql
 \ir internal/is_held.sql
 \ir internal/extended_expiry.sql
@@ -33,6 +34,12 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/cut_to_clock.sql
 \ir internal/lock_register.sql
 \ir internal/write_register.sql
+\ir internal/prove_lease.sql
+\ir internal/carried_tokens.sql
+\ir internal/carry_token.sql
+\ir internal/bound_transaction.sql
+\ir internal/trigger_lease.sql
+\ir internal/end_guards.sql
 
 -- The surface.
 \ir functions/schema_version.sql
@@ -45,6 +52,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/compare_and_swap_version.sql
 \ir functions/get_lease.sql
 \ir functions/assert_lease.sql
+\ir functions/get_guards.sql
 \ir functions/force_release.sql
 \ir functions/prune_leases.sql
 \ir functions/try_advisory_lock.sql
@@ -55,7 +63,14 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/unlisten.sql
 \ir functions/grant_access.sql
 \ir functions/revoke_access.sql
+\ir functions/guard_write.sql
+\ir functions/protect_from_truncate.sql
+\ir functions/protect_table.sql
+\ir functions/unprotect_table.sql
+\ir functions/protect_new_partitions.sql
 \ir views/current_leases.sql
+\ir views/protected_tables.sql
+\ir event_trigger.sql
 
 \ir access.sql
 COMMIT;

@@ -5,14 +5,18 @@ DECLARE
   reader CONSTANT text[] := ARRAY[
     'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
     -- A view runs the functions it names with the rights of its reader.
-    'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)'];
+    'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)',
+    'trigger_lease(pg_trigger)', 'get_guards(text)'];
   contender CONSTANT text[] := reader || ARRAY[
     'acquire_lease(text, text, interval, jsonb)', 'renew_lease(text, bigint, interval)',
     'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)', 'transfer_lease(text, bigint, text)',
     'compare_and_swap(text, text, text, interval)', 'compare_and_swap_version(text, text, bigint, interval)',
-    'assert_lease(text, bigint)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)'];
+    'assert_lease(text, bigint, interval)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)',
+    -- To set up a trigger one needs the right to its function; protecting runs with the rights of the table's owner.
+    'guard_write()', 'protect_table(regclass, text)', 'unprotect_table(regclass)', 'protect_from_truncate(regclass)',
+    'valid_name(text)'];
   admin CONSTANT text[] := contender || ARRAY[
-    'force_release(text, text)', 'prune_leases(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
+    'force_release(text, text, boolean)', 'prune_leases(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
   signature text;
 BEGIN
   IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN
@@ -21,7 +25,7 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT elect.grant_access(''app'', ''user'');';
   END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA elect TO %s', role);
-  EXECUTE format('GRANT SELECT ON elect.current_leases TO %s', role);
+  EXECUTE format('GRANT SELECT ON elect.current_leases, elect.protected_tables TO %s', role);
   FOREACH signature IN ARRAY CASE kind WHEN 'reader' THEN reader WHEN 'user' THEN contender ELSE admin END LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION elect.%s TO %s', signature, role);
   END LOOP;

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.valid_ttl(ttl interval) RETURNS interval
+CREATE OR REPLACE FUNCTION elect.valid_ttl(ttl interval, argument text DEFAULT 'ttl') RETURNS interval
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -7,10 +7,10 @@ BEGIN
      AND extract(month FROM ttl) = 0 AND extract(year FROM ttl) = 0 THEN
     RETURN make_interval(secs => extract(epoch FROM ttl)::double precision);
   END IF;
-  RAISE EXCEPTION 'Invalid ttl: expected 100 milliseconds to 24 hours without months, got %', coalesce(ttl::text, 'null')
+  RAISE EXCEPTION 'Invalid %: expected 100 milliseconds to 24 hours without months, got %', argument, coalesce(ttl::text, 'null')
     USING ERRCODE = 'invalid_parameter_value',
-          HINT = 'The ttl bounds how long a crashed holder is waited for; seconds to minutes are usual.';
+          HINT = 'It bounds how long others wait for one that crashed or hangs; seconds to minutes are usual.';
 END
 $$;
-COMMENT ON FUNCTION elect.valid_ttl(interval) IS
-  'Internal. The ttl in seconds, or error 22023 if it is null, not 100 ms to 24 h, infinite or has months.';
+COMMENT ON FUNCTION elect.valid_ttl(interval, text) IS
+  'Internal. The ttl (or another bound) in seconds, or error 22023, which names the argument, if it is null, not 100 ms to 24 h, infinite or has months.';

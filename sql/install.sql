@@ -8,6 +8,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 
 \ir types/lease_grant.sql
 \ir tables/leases.sql
+\ir tables/operations.sql
 
 -- Building blocks: nobody but the owner may call these.
 \ir internal/valid_name.sql
@@ -15,6 +16,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/valid_ttl.sql
 \ir internal/valid_metadata.sql
 \ir internal/valid_token.sql
+\ir internal/valid_age.sql
+\ir internal/valid_outcome.sql
 \ir internal/advisory_key.sql
 \ir internal/guard_key.sql
 \ir internal/current_epoch.sql
@@ -40,6 +43,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/bound_transaction.sql
 \ir internal/trigger_lease.sql
 \ir internal/end_guards.sql
+\ir internal/settle_operation.sql
 
 -- The surface.
 \ir functions/schema_version.sql
@@ -68,6 +72,10 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/protect_table.sql
 \ir functions/unprotect_table.sql
 \ir functions/protect_new_partitions.sql
+\ir functions/begin_operation.sql
+\ir functions/finish_operation.sql
+\ir functions/fail_operation.sql
+\ir functions/prune_operations.sql
 \ir views/current_leases.sql
 \ir views/protected_tables.sql
 \ir event_trigger.sql

@@ -14,9 +14,11 @@ DECLARE
     'assert_lease(text, bigint, interval)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)',
     -- To set up a trigger one needs the right to its function; protecting runs with the rights of the table's owner.
     'guard_write()', 'protect_table(regclass, text)', 'unprotect_table(regclass)', 'protect_from_truncate(regclass)',
-    'valid_name(text)'];
+    'valid_name(text)',
+    'begin_operation(text, bigint, text, boolean)', 'finish_operation(text, bigint, text, jsonb)',
+    'fail_operation(text, bigint, text, jsonb)'];
   admin CONSTANT text[] := contender || ARRAY[
-    'force_release(text, text, boolean)', 'prune_leases(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
+    'force_release(text, text, boolean)', 'prune_leases(interval)', 'prune_operations(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
   signature text;
 BEGIN
   IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN

@@ -2,16 +2,13 @@ CREATE OR REPLACE FUNCTION elect.prune_leases(older_than interval) RETURNS bigin
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  age CONSTANT interval := elect.valid_age(older_than);
   pruned bigint;
 BEGIN
-  IF older_than IS NULL OR NOT older_than BETWEEN interval '0' AND interval '100 years' THEN
-    RAISE EXCEPTION 'Invalid older_than: expected 0 seconds to 100 years, got %', coalesce(older_than::text, 'null')
-      USING ERRCODE = 'invalid_parameter_value', HINT = 'A day or more is usual.';
-  END IF;
   -- Rows that somebody is at are not idle: they are passed over.
   WITH idle AS MATERIALIZED (
     SELECT l.name FROM elect.leases l
-    WHERE NOT elect.is_held(l, clock_timestamp()) AND l.expires_at <= clock_timestamp() - older_than
+    WHERE NOT elect.is_held(l, clock_timestamp()) AND l.expires_at <= clock_timestamp() - age
     FOR UPDATE SKIP LOCKED
   )
   DELETE FROM elect.leases l USING idle i WHERE l.name = i.name;

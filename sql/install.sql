@@ -43,6 +43,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/bound_transaction.sql
 \ir internal/trigger_lease.sql
 \ir internal/end_guards.sql
+\ir internal/ensure_guard.sql
 \ir internal/settle_operation.sql
 
 -- The surface.

@@ -15,6 +15,8 @@ export type ErrorCode =
   | 'PG_ELECT_SCHEMA_MISSING'
   | 'PG_ELECT_SCHEMA_NEWER'
   | 'PG_ELECT_POOLER'
+  | 'PG_ELECT_OPERATION_FAILED'
+  | 'PG_ELECT_ROLLED_BACK'
   | 'PG_ELECT_ALREADY_CAMPAIGNING'
   | 'PG_ELECT_RESIGNED'
   | 'PG_ELECT_CLOSED'
@@ -117,6 +119,30 @@ export class PoolerError extends PgElectError {
   }
 }
 
+/** An operation has failed before, and was not to be tried again; `recorded` is what its work threw then. */
+export class OperationFailedError extends PgElectError {
+  /** As it was recorded: JSON, `{ name, message }` where an Error was thrown. */
+  readonly recorded: unknown
+
+  constructor(operationKey: string, recorded: unknown) {
+    super(
+      'PG_ELECT_OPERATION_FAILED',
+      `Operation ${JSON.stringify(operationKey)} has failed before and is not tried again`,
+    )
+    this.recorded = recorded
+  }
+}
+
+/** The server rolled a guarded transaction back at its COMMIT, because a statement in it had failed and the error was passed over. */
+export class RolledBackError extends PgElectError {
+  constructor() {
+    super(
+      'PG_ELECT_ROLLED_BACK',
+      'The guarded transaction was rolled back at its commit: a statement in it had failed, and the error was not passed on',
+    )
+  }
+}
+
 /** One election object campaigns once at a time: it is a candidate, or leads, already. */
 export class AlreadyCampaigningError extends PgElectError {
   constructor(electionName: string, state: string) {
@@ -155,6 +181,18 @@ export class ServerError extends PgElectError {
 interface ServerReport extends Error {
   readonly code: string
   readonly detail?: string
+  readonly where?: string
+}
+
+/**
+ * Whether the server refused something because the lease is not held: LE001; or 40001 of the guard itself, which at REPEATABLE READ and
+ * SERIALIZABLE means that the lease was granted to somebody else since the snapshot. A 40001 of the user's own rows is not meant.
+ */
+export function saysLeaseLost(error: unknown): boolean {
+  if (!isServerReport(error)) return false
+  return (
+    error.code === 'LE001' || (error.code === '40001' && /\belect\.prove_lease\b/.test(error.where ?? ''))
+  )
 }
 
 function isServerReport(error: unknown): error is ServerReport {

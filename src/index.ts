@@ -13,16 +13,20 @@ export {
   type ErrorCode,
   InvalidArgumentError,
   LeaseLostError,
+  OperationFailedError,
   PgElectError,
   PoolerError,
   ResignedError,
+  RolledBackError,
   SchemaMissingError,
   SchemaNewerError,
   ServerError,
   ValueMissingError,
 } from './errors.ts'
+export type { PooledQueryable, Queryable, QueryablePool, TransactionOptions } from './guard.ts'
 export type { Lease } from './lease.ts'
 export type { Logger } from './logger.ts'
+export type { OnceOptions, Operation } from './operations.ts'
 export type { LeaseOptions, PgElectOptions } from './options.ts'
-export type { LeaseInfo, Metadata } from './queries.ts'
+export type { IsolationLevel, LeaseInfo, Metadata } from './queries.ts'
 export type { TimingOptions } from './timing.ts'

@@ -12,6 +12,7 @@ import {
   type RawBuilder,
   sql,
 } from 'kysely'
+import pg from 'pg'
 
 /** Whatever can run a compiled query: the control connection, or a user's own transaction. */
 export interface Executor {
@@ -230,6 +231,103 @@ export async function advisoryUnlock(
 export async function tryAdvisoryXactLock(executor: Executor, name: string): Promise<boolean> {
   const call = sql<{ locked: boolean }>`SELECT elect.try_advisory_xact_lock(name => ${name}) AS locked`
   return (await only(run(executor, call))).locked
+}
+
+/**
+ * The statements that begin a guarded transaction, for the driver's simple protocol: together they cost the one round trip that BEGIN
+ * costs anyway. The protocol takes no parameters, so the values stand in the text, escaped by the driver.
+ */
+export function beginGuarded(guard: GuardRequest, isolationLevel: IsolationLevel | undefined): string {
+  const begin =
+    isolationLevel === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${ISOLATION_LEVELS[isolationLevel]}`
+  const name = pg.escapeLiteral(guard.name)
+  return `${begin}; SELECT elect.assert_lease(name => ${name}, token => ${guard.token}, longest => '${guard.timeoutMs} milliseconds')`
+}
+
+/** What `elect.assert_lease` is asked. */
+export interface GuardRequest {
+  readonly name: string
+  readonly token: number
+  readonly timeoutMs: number
+}
+
+const ISOLATION_LEVELS = {
+  'read committed': 'READ COMMITTED',
+  'repeatable read': 'REPEATABLE READ',
+  serializable: 'SERIALIZABLE',
+} as const
+
+/** Isolation of a guarded transaction. */
+export type IsolationLevel = keyof typeof ISOLATION_LEVELS
+
+/** `elect.assert_lease` */
+export async function assertLease(executor: Executor, guard: GuardRequest): Promise<void> {
+  await run(
+    executor,
+    sql`SELECT elect.assert_lease(name => ${guard.name}, token => ${guard.token}::bigint, longest => ${interval(guard.timeoutMs)})`,
+  )
+}
+
+/** One operation of a lease, under the token of its leader. */
+export interface OperationRequest {
+  readonly name: string
+  readonly token: number
+  readonly operationKey: string
+}
+
+/** Where an operation stands, as `elect.begin_operation` answered. */
+export interface OperationRecord {
+  readonly state: 'begun' | 'done' | 'failed'
+  readonly idempotencyKey: string
+  readonly attempt: number
+  readonly result: unknown
+  readonly error: unknown
+}
+
+/** `elect.begin_operation`. Single words and text, so that no plugin or type parser of a user's own connection changes them. */
+export async function beginOperation(
+  executor: Executor,
+  request: OperationRequest & { retryFailed: boolean },
+  options?: ExecuteOptions,
+): Promise<OperationRecord> {
+  const call = sql<{
+    state: OperationRecord['state']
+    key: string
+    attempt: number
+    result: string | null
+    error: string | null
+  }>`SELECT state, idempotency_key AS key, attempt, result::text AS result, error::text AS error FROM elect.begin_operation(lease => ${request.name}, token => ${request.token}::bigint, operation_key => ${request.operationKey}, retry_failed => ${request.retryFailed})`
+  const row = await only(run(executor, call, options))
+  const { state, key, attempt } = row
+  return { state, idempotencyKey: key, attempt, result: fromJson(row.result), error: fromJson(row.error) }
+}
+
+/** `elect.finish_operation` */
+export async function finishOperation(
+  executor: Executor,
+  request: OperationRequest & { result: unknown },
+  options?: ExecuteOptions,
+): Promise<void> {
+  const call = sql`SELECT elect.finish_operation(lease => ${request.name}, token => ${request.token}::bigint, operation_key => ${request.operationKey}, result => ${toJson(request.result)}::jsonb)`
+  await run(executor, call, options)
+}
+
+/** `elect.fail_operation` */
+export async function failOperation(
+  executor: Executor,
+  request: OperationRequest & { error: unknown },
+  options?: ExecuteOptions,
+): Promise<void> {
+  const call = sql`SELECT elect.fail_operation(lease => ${request.name}, token => ${request.token}::bigint, operation_key => ${request.operationKey}, error => ${toJson(request.error)}::jsonb)`
+  await run(executor, call, options)
+}
+
+function toJson(value: unknown): string | null {
+  return JSON.stringify(value) ?? null
+}
+
+function fromJson(text: string | null): unknown {
+  return text === null ? null : JSON.parse(text)
 }
 
 /** `elect.listen`: the channel of each lease. */

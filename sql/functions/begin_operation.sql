@@ -6,7 +6,7 @@ AS $$
 DECLARE
   key CONSTANT text := elect.valid_text(operation_key, 'operation_key');
 BEGIN
-  PERFORM elect.assert_lease(lease, token);
+  PERFORM elect.ensure_guard(lease, token);
   RETURN QUERY
   INSERT INTO elect.operations AS o (lease, operation_key, token, attempt, state, idempotency_key, begun_at)
   VALUES (begin_operation.lease, key, begin_operation.token, 1, 'begun', gen_random_uuid()::text, clock_timestamp())

@@ -5,7 +5,7 @@ AS $$
 DECLARE
   key CONSTANT text := elect.valid_text(operation_key, 'operation_key');
 BEGIN
-  PERFORM elect.assert_lease(lease, token);
+  PERFORM elect.ensure_guard(lease, token);
   PERFORM elect.raise_durability();
   UPDATE elect.operations AS o
   SET state = settle_operation.state, settled_at = clock_timestamp(),

@@ -1,0 +1,158 @@
+/**
+ * Guarded transactions: the database itself refuses to commit what a stale leader writes.
+ *
+ * The guard runs on the user's own connection and in the user's own transaction, since that is what it has to hold together. It costs
+ * no round trip where the statements that begin the transaction can be sent in one, and one more where Kysely begins it.
+ */
+import type { CompiledQuery, Kysely, Transaction } from 'kysely'
+import { fromDriver, InvalidArgumentError, LeaseLostError, RolledBackError, saysLeaseLost } from './errors.ts'
+import {
+  assertLease,
+  beginGuarded,
+  type Executor,
+  type GuardRequest,
+  type IsolationLevel,
+} from './queries.ts'
+
+/** Anything that runs SQL text with values on one connection: a pg `Client` or `PoolClient`, or what looks like one. */
+export interface Queryable {
+  // biome-ignore lint/suspicious/noExplicitAny: drivers differ in what they return besides the rows
+  query(text: string, values?: any[]): Promise<{ rows: any[]; command?: string }>
+}
+
+/** A connection that is given back after use. */
+export interface PooledQueryable extends Queryable {
+  release(destroy?: boolean): void
+}
+
+/** Anything that lends out connections: a pg `Pool`, or what looks like one. */
+export interface QueryablePool<Client extends PooledQueryable = PooledQueryable> {
+  connect(): Promise<Client>
+  readonly totalCount: number
+}
+
+/** How to run a guarded transaction. */
+export interface TransactionOptions {
+  /**
+   * After a statement or a pause of that length the server ends the transaction (from PostgreSQL 17 on: after that time in all), so that
+   * one that hangs does not keep the next leader out. From 100 to 86,400,000; default 60,000.
+   */
+  timeoutMs?: number
+  /** Default: what the connection has. */
+  isolationLevel?: IsolationLevel
+}
+
+/** Runs queries of this package on a user's own transaction. */
+export function executorOf(db: Queryable | Kysely<never>): Executor {
+  return {
+    async execute<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
+      if (isKysely(db)) return (await db.executeQuery<Row>(query)).rows
+      return (await db.query(query.sql, [...query.parameters])).rows
+    },
+  }
+}
+
+/** A Kysely instance, also one of another copy of the library. */
+export function isKysely(db: unknown): db is Kysely<never> {
+  return hasMethods(db, 'executeQuery', 'transaction')
+}
+
+/** A pool rather than one connection: both have `connect` and `query`. */
+export function isPool(db: unknown): db is QueryablePool {
+  return hasMethods(db, 'connect') && 'totalCount' in (db as object)
+}
+
+/**
+ * Runs the work in a transaction that commits only if the lease is held.
+ *
+ * @throws LeaseLostError if it is not, and then nothing of the work is left; what the work threw.
+ */
+export async function runGuarded<T>(
+  db: Kysely<never> | QueryablePool | Queryable,
+  guard: GuardRequest,
+  isolationLevel: IsolationLevel | undefined,
+  work: (trx: never) => Promise<T> | T,
+): Promise<T> {
+  try {
+    if (isKysely(db)) return await inKysely(db, guard, isolationLevel, work)
+    if (isPool(db)) return await inPool(db, guard, isolationLevel, work)
+    if (hasMethods(db, 'query')) return await inSession(db, guard, isolationLevel, work)
+  } catch (error) {
+    throw leaseLost(error, guard.name) ?? error
+  }
+  throw new InvalidArgumentError(
+    `Invalid db: expected a Kysely instance, a pg Pool or Client, or an object with query(text, values), got ${typeof db}`,
+  )
+}
+
+/** Guards a transaction that the user has begun. */
+export async function guardTransaction(db: Queryable | Kysely<never>, guard: GuardRequest): Promise<void> {
+  try {
+    await assertLease(executorOf(db), guard)
+  } catch (error) {
+    throw leaseLost(error, guard.name) ?? fromDriver(error)
+  }
+}
+
+function leaseLost(error: unknown, name: string): LeaseLostError | undefined {
+  if (!saysLeaseLost(error)) return undefined
+  const mapped = fromDriver(error, name)
+  if (mapped instanceof LeaseLostError) return mapped
+  return new LeaseLostError(name, 'it was granted to somebody else since the snapshot', { cause: error })
+}
+
+function inKysely<T>(
+  db: Kysely<never>,
+  guard: GuardRequest,
+  isolationLevel: IsolationLevel | undefined,
+  work: (trx: never) => Promise<T> | T,
+): Promise<T> {
+  const begin = db.transaction()
+  const transaction = isolationLevel === undefined ? begin : begin.setIsolationLevel(isolationLevel)
+  return transaction.execute(async (trx: Transaction<never>) => {
+    await assertLease(executorOf(trx), guard)
+    return work(trx as never)
+  })
+}
+
+async function inPool<T>(
+  pool: QueryablePool,
+  guard: GuardRequest,
+  isolationLevel: IsolationLevel | undefined,
+  work: (client: never) => Promise<T> | T,
+): Promise<T> {
+  const client = await pool.connect()
+  let broken = false
+  try {
+    return await inSession(client, guard, isolationLevel, work, () => {
+      broken = true
+    })
+  } finally {
+    client.release(broken)
+  }
+}
+
+async function inSession<T>(
+  session: Queryable,
+  guard: GuardRequest,
+  isolationLevel: IsolationLevel | undefined,
+  work: (session: never) => Promise<T> | T,
+  onBroken?: () => void,
+): Promise<T> {
+  try {
+    await session.query(beginGuarded(guard, isolationLevel))
+    const result = await work(session as never)
+    const { command } = await session.query('COMMIT')
+    if (command === 'ROLLBACK') throw new RolledBackError()
+    return result
+  } catch (error) {
+    // If even this fails, the connection is gone, and the server rolls back by itself.
+    await session.query('ROLLBACK').catch(() => onBroken?.())
+    throw error
+  }
+}
+
+function hasMethods(value: unknown, ...names: string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
+}

@@ -3,8 +3,9 @@
  * that it was refused runs out, or when an attempt has failed.
  */
 import { isTransient } from './errors.ts'
+import type { LeaseContext, LeaseRequest } from './holding.ts'
 import { jittered, type Random } from './jitter.ts'
-import { Lease, type LeaseContext, type LeaseRequest, requestLease } from './lease.ts'
+import { Lease, requestLease } from './lease.ts'
 import { describeError } from './logger.ts'
 import type { Notifier } from './notifier.ts'
 import { type LeaseAnswer, releaseLease } from './queries.ts'

@@ -14,8 +14,9 @@ import { Election, type ElectionContext } from './election.ts'
 import { AcquireTimeoutError, ClosedError } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { makeHolder } from './holder.ts'
+import type { LeaseRequest } from './holding.ts'
 import { installSchema } from './install.ts'
-import { Lease, type LeaseRequest, requestLease } from './lease.ts'
+import { Lease, requestLease } from './lease.ts'
 import { Notifier } from './notifier.ts'
 import {
   type LeaseOptions,

@@ -87,10 +87,15 @@ export async function runGuarded<T>(
 
 /** Guards a transaction that the user has begun. */
 export async function guardTransaction(db: Queryable | Kysely<never>, guard: GuardRequest): Promise<void> {
+  await asked(assertLease(executorOf(db), guard), guard.name)
+}
+
+/** Errors of the guard itself are errors of this package; those of the work stay what they are. */
+async function asked(answer: Promise<unknown>, name: string): Promise<void> {
   try {
-    await assertLease(executorOf(db), guard)
+    await answer
   } catch (error) {
-    throw leaseLost(error, guard.name) ?? fromDriver(error)
+    throw leaseLost(error, name) ?? fromDriver(error)
   }
 }
 
@@ -110,7 +115,7 @@ function inKysely<T>(
   const begin = db.transaction()
   const transaction = isolationLevel === undefined ? begin : begin.setIsolationLevel(isolationLevel)
   return transaction.execute(async (trx: Transaction<never>) => {
-    await assertLease(executorOf(trx), guard)
+    await asked(assertLease(executorOf(trx), guard), guard.name)
     return work(trx as never)
   })
 }
@@ -140,7 +145,7 @@ async function inSession<T>(
   onBroken?: () => void,
 ): Promise<T> {
   try {
-    await session.query(beginGuarded(guard, isolationLevel))
+    await asked(session.query(beginGuarded(guard, isolationLevel)), guard.name)
     const result = await work(session as never)
     const { command } = await session.query('COMMIT')
     if (command === 'ROLLBACK') throw new RolledBackError()

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.prove_lease(name text, token bigint, expired_is_proof boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
   lease elect.leases;
@@ -25,4 +25,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.prove_lease(text, bigint, boolean) IS
-  'Internal. Proves that the lease is held with this token and keeps it from being granted anew until this transaction ends, or raises LE001. expired_is_proof: that nobody else was granted it is enough.';
+  'Internal. Proves that the lease is held with this token and keeps it from being granted anew until this transaction ends, or raises LE001; 55P03 if a change of its holder is under way for over a second. expired_is_proof: that nobody else was granted it is enough.';

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { PgElect } from '../../src/index.ts'
-import { plainLogger } from './plain-logger.ts'
+import { plainLogger } from '../support/plain-logger.ts'
 import { machineTimeMs, type Report } from './work-log.ts'
 
 const STEP_MS = 50

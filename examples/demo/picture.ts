@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Election, LeaseInfo } from '../../src/index.ts'
+import { duration, type Screen } from '../support/screen.ts'
 import type { Candidates } from './candidates.ts'
-import { duration, type Screen } from './screen.ts'
 
 const REDRAW_MS = 100
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Election, LeaseInfo } from '../../src/index.ts'
+import { duration, type Screen } from '../support/screen.ts'
 import type { Candidates } from './candidates.ts'
 import { nameOf, type Picture } from './picture.ts'
-import { duration, type Screen } from './screen.ts'
 import { machineTimeMs, type WorkLog } from './work-log.ts'
 
 /** How much longer than the TTL a succession may take, for processes to be scheduled and messages to travel. */

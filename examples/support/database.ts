@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { startEmbeddedPostgres } from '../../test/support/postgres/embedded.ts'
 
-/** The PostgreSQL that the demo runs on. */
+/** The PostgreSQL that an example runs on. */
 export interface Database extends AsyncDisposable {
   /** For people, such as "embedded PostgreSQL 17.10". */
   readonly description: string
@@ -10,7 +10,7 @@ export interface Database extends AsyncDisposable {
   readonly psqlTarget: string
 }
 
-/** The one at DATABASE_URL if that is set; else one of our own, gone without a trace when the demo ends. */
+/** The one at DATABASE_URL if that is set; else one of our own, gone without a trace when the example ends. */
 export async function openDatabase(progress: (line: string) => void): Promise<Database> {
   const url = process.env.DATABASE_URL
   return url ? givenDatabase(url, progress) : embeddedDatabase(progress)

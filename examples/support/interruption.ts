@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 // One Ctrl-C can arrive three times: from the terminal, and handed down by npm and by tsx.
 const SAME_KEY_MS = 400
 
-/** Why the demo ended before its time. */
+/** Why an example ended before its time. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
   /** As shells have it. */

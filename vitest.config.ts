@@ -7,6 +7,7 @@ const projects = [
   { name: 'unit', globalSetup: [] },
   { name: 'sql', globalSetup: [serverSetup] },
   { name: 'integration', globalSetup: [serverSetup] },
+  { name: 'faults', globalSetup: [serverSetup] },
 ]
 
 export default defineConfig({

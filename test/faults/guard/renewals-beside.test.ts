@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import { beforeAll, expect, test } from 'vitest'
-import { acquire, grantTo, guard, rowsOf, scalar, useDatabase } from '../../sql/leases.ts'
+import { acquire, grantTo, guard, renew, rowsOf, scalar, useDatabase } from '../../sql/leases.ts'
 import { backendPid } from '../../support/postgres/session.ts'
 import { Dice } from './schedule.ts'
 import { codeOf } from './session.ts'
@@ -40,9 +40,7 @@ test('a guarded transaction three times as long as the lease holds up none of th
     const times: number[] = []
     while (performance.now() - begun < 3 * ttlMs) {
       const sent = performance.now()
-      expect(
-        await scalar(renewer, 'SELECT granted FROM elect.renew_lease($1, $2)', ['long work', token]),
-      ).toBe(true)
+      expect((await renew(renewer, 'long work', token)).granted).toBe(true)
       times.push(performance.now() - sent)
       await delay(ttlMs / 3)
     }
@@ -90,11 +88,16 @@ test('10,000 mixed guards and renewals by 8 sessions: no deadlock, no error', {
       }
     }
   }
+  const renewOne = async (client: pg.Client, lease: string) => {
+    expect((await renew(client, lease, tokens.get(lease) ?? 0)).granted).toBe(true)
+  }
   const renewIn = async (client: pg.Client, dice: Dice) => {
     counts.renewals += 1
-    // All of them in one statement, in an order of the caller's: two of these must not meet crosswise.
-    const names = dice.chance(0.3) ? [...leases].sort(() => dice.next() - 0.5) : [dice.pick(leases)]
-    const text = 'SELECT bool_and(granted) FROM elect.renew_leases($1, $2::bigint[])'
+    if (dice.chance(0.7)) return renewOne(client, dice.pick(leases))
+    // Many in one statement, in an order of the caller's: two of these must not meet crosswise. A row that somebody is at
+    // is left out for now (null), never refused.
+    const names = [...leases].sort(() => dice.next() - 0.5)
+    const text = 'SELECT bool_and(granted IS NOT FALSE) FROM elect.renew_leases($1, $2::bigint[])'
     expect(await scalar(client, text, [names, names.map((name) => tokens.get(name))])).toBe(true)
   }
   const guardIn = async (client: pg.Client, dice: Dice) => {
@@ -104,8 +107,7 @@ test('10,000 mixed guards and renewals by 8 sessions: no deadlock, no error', {
     await guard(client, first, tokens.get(first) ?? 0)
     if (dice.chance(0.3)) await guard(client, second, tokens.get(second) ?? 0)
     // A renewal of its own in the middle, as a client does that shares its only session.
-    if (dice.chance(0.1))
-      await scalar(client, 'SELECT granted FROM elect.renew_lease($1, $2)', [first, tokens.get(first)])
+    if (dice.chance(0.1)) await renewOne(client, first)
     await client.query('COMMIT')
   }
 

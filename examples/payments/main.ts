@@ -79,7 +79,8 @@ async function run({ invoices: count, seconds, seed, isGuarded }: PaymentsOption
   await using invoices = await Invoices.create(connectionString, name, count)
   await using provider = await Provider.open(seed)
   const tally = new Tally()
-  screen.event(`the payment provider is at ${provider.url}; starting three workers`)
+  screen.event(`the payment provider is at ${provider.url}`)
+  screen.event('starting three workers')
   await using crew = await Crew.start(['worker-1', 'worker-2', 'worker-3'], {
     connectionString,
     schema: name,

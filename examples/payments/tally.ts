@@ -8,6 +8,7 @@ export class Tally {
   readonly tokens = new Set<number>()
   readonly refused = { database: 0, client: 0 }
   readonly tampering = { tried: 0, refused: 0 }
+  /** Lost answers and lost connections, by message. */
   readonly setbacks = new Map<string, number>()
 
   readonly hear = (report: Report): void => {
@@ -46,7 +47,7 @@ export function summarise(parts: {
   const { refused, tampering } = tally
 
   const row = (label: string, value: number | string, note = '') =>
-    `  ${label.padEnd(34)}${String(value).padStart(6)}${note && `   ${note}`}`
+    `  ${label.padEnd(32)}${String(value).padStart(6)}${note && `   ${note}`}`
   const lines = [
     row('invoices', numbers.length),
     row(
@@ -70,9 +71,13 @@ export function summarise(parts: {
     row(
       'stale writes refused',
       refused.database + refused.client,
-      `${refused.database} by the database (LE001), ${refused.client} by the client`,
+      `${refused.database} by LE001, ${refused.client} by the client`,
     ),
     row('stale writes that came through', books.staleWrites),
+    row(
+      'other failures, tried again',
+      [...tally.setbacks.values()].reduce((sum, times) => sum + times, 0),
+    ),
   ]
   if (isGuarded) {
     lines.push(row('writes without a guard refused', tampering.refused, `of ${tampering.tried}`))

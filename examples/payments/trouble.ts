@@ -99,10 +99,10 @@ export class TroubleMaker {
         happened(`kill -STOP ${pid}: ${name} sleeps for ${time}`)
         return victim.suspend(lengthMs, signal)
       case 'dropped':
-        happened(`${name} is cut from the database for ${time}: connections are dropped`)
+        happened(`${name} is cut off for ${time}: its connections are dropped`)
         break
       case 'held':
-        happened(`${name} is cut from the database for ${time}: nothing passes, then all of it does`)
+        happened(`${name} is cut off for ${time}: packets are held, then let go`)
     }
     victim.wire.cut(kind)
     await delay(lengthMs, undefined, { signal })

@@ -47,7 +47,7 @@ class Example {
 
   /** Where the provider is: each worker of this run, and no other process, has it in its environment. */
   get provider(): string {
-    return /provider is at (\S+?);/.exec(this.output)?.[1] ?? expect.fail(`no provider in:\n${this.output}`)
+    return /provider is at (\S+)/.exec(this.output)?.[1] ?? expect.fail(`no provider in:\n${this.output}`)
   }
 
   /** The folder of the embedded server. */

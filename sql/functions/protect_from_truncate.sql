@@ -8,7 +8,8 @@ BEGIN
   -- Triggers on TRUNCATE do not come to partitions by themselves.
   FOR part, lease_name IN
     SELECT t.relid, elect.trigger_lease(g)
-    FROM pg_partition_tree(target) AS t
+    -- The tree of a table that has no partitions and is none is empty.
+    FROM (SELECT target AS relid UNION SELECT p.relid FROM pg_partition_tree(target) p) AS t
     JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgname = 'elect_guard' AND g.tgfoid = 'elect.guard_write()'::regprocedure
     WHERE NOT EXISTS (SELECT FROM pg_trigger h WHERE h.tgrelid = t.relid AND h.tgname = 'elect_guard_truncate')
   LOOP

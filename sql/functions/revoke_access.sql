@@ -6,7 +6,7 @@ BEGIN
     RAISE EXCEPTION 'Invalid role: expected a role, got %', coalesce(role::text, 'null') USING ERRCODE = 'invalid_parameter_value';
   END IF;
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA elect FROM %s', role);
-  EXECUTE format('REVOKE ALL ON elect.current_leases FROM %s', role);
+  EXECUTE format('REVOKE ALL ON elect.current_leases, elect.protected_tables FROM %s', role);
   EXECUTE format('REVOKE ALL ON SCHEMA elect FROM %s', role);
 END
 $$;

@@ -7,7 +7,8 @@ DECLARE
 BEGIN
   FOR guard IN
     SELECT g.tgname, t.relid::regclass AS relation
-    FROM pg_partition_tree(target) AS t
+    -- The tree of a table that has no partitions and is none is empty.
+    FROM (SELECT target AS relid UNION SELECT p.relid FROM pg_partition_tree(target) p) AS t
     JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgfoid = 'elect.guard_write()'::regprocedure
     -- Those that came to a partition from its parent go with the parent's.
     WHERE g.tgparentid = 0

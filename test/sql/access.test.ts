@@ -17,9 +17,11 @@ const reader = [
   'get_lease',
   'is_held',
   'lease_channel',
+  'get_guards',
   'listen',
   'remaining_time',
   'schema_version',
+  'trigger_lease',
   'unlisten',
 ]
 const user = [
@@ -27,16 +29,25 @@ const user = [
   'acquire_lease',
   'advisory_unlock',
   'assert_lease',
+  'begin_operation',
   'compare_and_swap',
   'compare_and_swap_version',
+  'fail_operation',
+  'finish_operation',
+  // Triggers of protected tables are made and run with the rights of the tables' owners.
+  'guard_write',
+  'protect_from_truncate',
+  'protect_table',
   'release_lease',
   'renew_lease',
   'renew_leases',
   'transfer_lease',
   'try_advisory_lock',
   'try_advisory_xact_lock',
+  'unprotect_table',
+  'valid_name',
 ]
-const admin = [...user, 'force_release', 'grant_access', 'prune_leases', 'revoke_access']
+const admin = [...user, 'force_release', 'grant_access', 'prune_leases', 'prune_operations', 'revoke_access']
 const kinds = [
   ['reader', reader],
   ['user', user],

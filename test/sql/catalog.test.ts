@@ -24,6 +24,14 @@ const pure = [
   'elect.is_held(elect.leases,timestamp with time zone)',
   'elect.remaining_time(elect.leases,timestamp with time zone)',
 ]
+/** Protecting a table is up to its owner: with the rights of the schema's owner it would be open to all. */
+const ownTables = [
+  'elect.protect_from_truncate(regclass)',
+  'elect.protect_table(regclass,text)',
+  'elect.trigger_lease(pg_trigger)',
+  'elect.unprotect_table(regclass)',
+  'elect.valid_name(text)',
+]
 
 const clientRoles = ['elect_reader', 'elect_user', 'elect_admin']
 const callable = clientRoles.map((role) => `has_function_privilege('${role}', p.oid, 'EXECUTE')`).join(' OR ')
@@ -52,8 +60,10 @@ describe('no function', () => {
     expect(await functionsWhere(open)).toEqual([])
   })
 
-  test('that a client may call runs with the rights of the client, but the pure ones of the view', async () => {
-    expect(await functionsWhere(`(${callable}) AND NOT p.prosecdef`)).toEqual(pure)
+  test('that a client may call runs with its rights, but pure ones and those that change its own tables', async () => {
+    expect(await functionsWhere(`(${callable}) AND NOT p.prosecdef`)).toEqual(
+      [...pure, ...ownTables].toSorted(),
+    )
   })
 
   test('that runs as its owner is kept from all clients, and so of no use', async () => {
@@ -90,11 +100,13 @@ describe('tables and views', () => {
     const grants = `SELECT c.relname AS name, a.grantee::regrole::text AS grantee, a.privilege_type AS privilege
       FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
       WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v') AND a.grantee <> c.relowner
-      ORDER BY 2`
+      ORDER BY 1, 2`
     expect(await rowsOf(client, grants)).toEqual(
-      clientRoles.toSorted().map((grantee) => ({ name: 'current_leases', grantee, privilege: 'SELECT' })),
+      ['current_leases', 'protected_tables'].flatMap((name) =>
+        clientRoles.toSorted().map((grantee) => ({ name, grantee, privilege: 'SELECT' })),
+      ),
     )
-    const columns = `SELECT FROM pg_attribute WHERE attrelid = 'elect.leases'::regclass AND attacl IS NOT NULL`
+    const columns = `SELECT FROM pg_attribute WHERE attrelid IN ('elect.leases'::regclass, 'elect.operations'::regclass) AND attacl IS NOT NULL`
     expect(await rowsOf(client, columns)).toEqual([])
   })
 
@@ -108,7 +120,7 @@ describe('tables and views', () => {
       AND coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type')) IS NULL`
     expect(await rowsOf(client, uncommented)).toEqual([])
     const columns = `SELECT attname FROM pg_attribute
-      WHERE attrelid = 'elect.leases'::regclass AND attnum > 0 AND NOT attisdropped
+      WHERE attrelid IN ('elect.leases'::regclass, 'elect.operations'::regclass) AND attnum > 0 AND NOT attisdropped
         AND col_description(attrelid, attnum) IS NULL`
     expect(await rowsOf(client, columns)).toEqual([])
   })

@@ -19,9 +19,9 @@ test('plpgsql_check finds nothing to say about any function', async ({ skip }) =
     `SELECT format('%s: %s: %s', p.oid::regprocedure, f.level, f.message) AS finding
      FROM pg_proc p
      CROSS JOIN LATERAL plpgsql_check_function_tb(
-       p.oid, extra_warnings => true, performance_warnings => true, security_warnings => true) AS f
+       p.oid, CASE p.prorettype WHEN 'trigger'::regtype THEN 'elect.leases'::regclass ELSE 0 END, extra_warnings => true, performance_warnings => true, security_warnings => true) AS f
      WHERE p.pronamespace = 'elect'::regnamespace
-       AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')`,
+       AND p.prorettype <> 'event_trigger'::regtype AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')`,
   )
   expect(rows.map(({ finding }) => finding).filter((finding) => !wrongAdvice.test(finding))).toEqual([])
 })

@@ -42,15 +42,33 @@ export class Contender {
     this.work = sessions.work
   }
 
-  async acquire({ ttlMs, seize }: StepOf<'acquire'>): Promise<void> {
+  async acquire({ ttlMs, seize, open }: StepOf<'acquire'>): Promise<void> {
+    await this.settle()
     const { lease, variant } = this.stage
     const [text, values] = variant.takesOverByHand
       ? [takeOverByHand, [lease, this.name, ttlMs, seize]]
       : [acquireLease, [lease, this.name, ttlMs]]
-    await this.#attempt('acquire', async () => {
+    await this.#attempt(open ? 'acquire open' : 'acquire', async () => {
+      if (open) {
+        await this.leases.query('BEGIN')
+        this.leases.openGrant = { token: undefined }
+      }
       const { rows } = await this.leases.query<{ token: number; granted: boolean }>(text, values)
-      if (rows[0]?.granted === true) this.token = rows[0].token
-      else this.stage.outcome('acquire refused')
+      const token = rows[0]?.granted === true ? rows[0].token : undefined
+      if (token === undefined) this.stage.outcome('acquire refused')
+      else if (this.leases.openGrant !== undefined) this.leases.openGrant.token = token
+      else this.token = token
+    })
+  }
+
+  /** Commits a grant that was left open: only now is it one. */
+  async settle(): Promise<void> {
+    const { openGrant } = this.leases
+    if (openGrant === undefined) return
+    this.leases.openGrant = undefined
+    await this.#attempt('settle', async () => {
+      await this.leases.query('COMMIT')
+      this.token = openGrant.token ?? this.token
     })
   }
 
@@ -63,6 +81,7 @@ export class Contender {
   }
 
   async transfer(successor: Contender): Promise<void> {
+    await this.settle()
     if (this.token === undefined) return
     await this.#attempt('transfer', async () => {
       const text = 'SELECT token::float8, granted FROM elect.transfer_lease($1, $2, $3)'
@@ -73,6 +92,7 @@ export class Contender {
   }
 
   async force(terminate: boolean): Promise<void> {
+    await this.settle()
     await this.#attempt('force', async () => {
       await this.leases.query("SELECT elect.force_release($1, 'a schedule', $2)", [
         this.stage.lease,
@@ -142,6 +162,7 @@ export class Contender {
   }
 
   async #withToken(step: string, text: string): Promise<void> {
+    await this.settle()
     if (this.token === undefined) return
     await this.#attempt(
       step,

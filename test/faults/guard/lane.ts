@@ -23,6 +23,7 @@ export interface Lane {
 interface Scene {
   readonly contenders: readonly Contender[]
   readonly lease: string
+  readonly outcome: Stage['outcome']
   readonly complain: Stage['complain']
 }
 
@@ -48,11 +49,16 @@ export async function openLane(urlOf: (user?: string) => string, number: number)
     const contenders = pairs
       .slice(0, schedule.contenders)
       .map((pair, who) => new Contender(`contender ${who}`, stage, pair))
-    const scene: Scene = { contenders, lease, complain: report.complain }
+    const scene: Scene = { contenders, lease, ...report }
     const under: Promise<void>[] = []
     for (const step of schedule.steps) await take(step, scene, observer, proxy, under)
     proxy.letGo()
-    for (const contender of contenders) under.push(contender.work.does(() => contender.end('COMMIT')))
+    for (const contender of contenders) {
+      under.push(
+        contender.leases.does(() => contender.settle()),
+        contender.work.does(() => contender.end('COMMIT')),
+      )
+    }
     const stuck = delay(patienceMs, true, { ref: false })
     if ((await Promise.race([Promise.all(under), stuck])) === true) {
       throw new Error(`${lease} is stuck: ${JSON.stringify(schedule)}`)
@@ -84,6 +90,8 @@ async function take(
   proxy: HoldingProxy,
   under: Promise<void>[],
 ): Promise<void> {
+  // What contenders do is counted where they do it.
+  if (!('who' in step) || step.act === 'kill') scene.outcome(step.act)
   if (step.act === 'hold') return proxy.hold(step.direction)
   if (step.act === 'let go') return proxy.letGo()
   if (step.act === 'expire') return untilExpired(observer, scene.lease)

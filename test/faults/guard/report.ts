@@ -9,7 +9,7 @@ export interface Tally {
   commits: number
   stale: number
   /** Schedules with at least one stale commit. */
-  staleSchedules: number
+  readonly staleSchedules: string[]
   /** Everything else that must never be, with the schedule it happened in. */
   readonly violations: string[]
   /** How steps ended, such as "guard LE001", and how often. */
@@ -17,15 +17,15 @@ export interface Tally {
 }
 
 export function emptyTally(variant: string, seed: number): Tally {
-  const counts = { schedules: 0, grants: 0, commits: 0, stale: 0, staleSchedules: 0 }
-  return { variant, seed, ...counts, violations: [], outcomes: new Map() }
+  const counts = { schedules: 0, grants: 0, commits: 0, stale: 0 }
+  return { variant, seed, ...counts, staleSchedules: [], violations: [], outcomes: new Map() }
 }
 
 export function addVerdict(tally: Tally, lease: string, verdict: Verdict): void {
   tally.grants += verdict.grants
   tally.commits += verdict.commits
   tally.stale += verdict.stale
-  if (verdict.stale > 0) tally.staleSchedules += 1
+  if (verdict.stale > 0) tally.staleSchedules.push(lease)
   tally.violations.push(...verdict.violations.map((violation) => `${lease}: ${violation}`))
 }
 
@@ -35,7 +35,7 @@ export function summaryOf(tally: Tally): string {
     `${tally.schedules} schedules`,
     `${tally.grants} grants`,
     `${tally.commits} commits`,
-    `${tally.stale} stale (in ${tally.staleSchedules} schedules)`,
+    `${tally.stale} stale (in ${tally.staleSchedules.length} schedules)`,
     `${tally.violations.length} other violations`,
   ]
   return `${tally.variant}: ${counts.join(', ')}; SEED=${tally.seed}`

@@ -6,8 +6,17 @@ export type Isolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE'
 export type Direction = 'up' | 'down'
 
 export type Step =
-  /** `seize`: where takeovers are written by hand, also from a holder whose lease has not expired. */
-  | { readonly act: 'acquire'; readonly who: number; readonly ttlMs: number; readonly seize: boolean }
+  /**
+   * `seize`: where takeovers are written by hand, also from a holder whose lease has not expired. `open`: commits only
+   * when the contender turns to the lease again, so that others meet a grant that is not one yet.
+   */
+  | {
+      readonly act: 'acquire'
+      readonly who: number
+      readonly ttlMs: number
+      readonly seize: boolean
+      readonly open: boolean
+    }
   | { readonly act: 'renew' | 'release'; readonly who: number }
   | { readonly act: 'transfer'; readonly who: number; readonly to: number }
   | { readonly act: 'force'; readonly who: number; readonly terminate: boolean }
@@ -35,7 +44,7 @@ const isolations: readonly Isolation[] = ['READ COMMITTED', 'REPEATABLE READ', '
 export function drawSchedule(seed: number, number: number): Schedule {
   const dice = new Dice(seed, number)
   const contenders = dice.between(2, 4)
-  const steps = dice.chance(0.9) ? aroundTakeover(dice, contenders) : noise(dice, contenders, 20)
+  const steps = dice.chance(0.93) ? aroundTakeover(dice, contenders) : noise(dice, contenders, 20)
   return { number, contenders, steps }
 }
 
@@ -44,7 +53,7 @@ function aroundTakeover(dice: Dice, contenders: number): Step[] {
   const victim = dice.below(contenders)
   const others = [...Array(contenders).keys()].filter((who) => who !== victim)
   const rival = dice.pick(others)
-  const plot: Step[] = [acquire(dice, victim), begin(dice, victim)]
+  const plot: Step[] = [acquire(dice, victim, 0.03), begin(dice, victim)]
   if (dice.chance(0.3)) plot.push(write(dice, victim))
   if (dice.chance(0.2)) plot.push({ act: 'savepoint', who: victim })
   // What was proved after the savepoint is proved no more.
@@ -56,11 +65,11 @@ function aroundTakeover(dice: Dice, contenders: number): Step[] {
   const early = plot.at(-1)?.act === 'hold' && dice.chance(0.5)
   const ending: Step[] = [write(dice, victim), { act: 'commit', who: victim }]
   if (early) plot.push(...ending)
-  plot.push(...vacate(dice, victim, rival), acquire(dice, rival))
+  plot.push(...vacate(dice, victim, rival), acquire(dice, rival, 0.03))
   if (dice.chance(0.3)) plot.push(begin(dice, rival), write(dice, rival), { act: 'commit', who: rival })
   plot.push(...(early ? [{ act: 'let go' } as const] : ending))
 
-  if (dice.chance(0.1)) plot.splice(dice.between(1, plot.length), 0, kill(dice, victim))
+  if (dice.chance(0.06)) plot.splice(dice.between(1, plot.length), 0, kill(dice, victim))
 
   const mixed: Step[] = []
   for (const step of plot) {
@@ -108,8 +117,14 @@ function write(dice: Dice, who: number): Step {
   return { act: 'write', who, bare: dice.chance(0.3) }
 }
 
-function acquire(dice: Dice, who: number): Step {
-  return { act: 'acquire', who, ttlMs: dice.between(100, 300), seize: dice.chance(0.3) }
+function acquire(dice: Dice, who: number, openChance = 0.1): Step {
+  return {
+    act: 'acquire',
+    who,
+    ttlMs: dice.between(100, 300),
+    seize: dice.chance(0.3),
+    open: dice.chance(openChance),
+  }
 }
 
 function kill(dice: Dice, who: number): Step {
@@ -117,7 +132,7 @@ function kill(dice: Dice, who: number): Step {
 }
 
 function begin(dice: Dice, who: number): Step {
-  return { act: 'begin', who, isolation: dice.pick(isolations), guarded: dice.chance(0.85) }
+  return { act: 'begin', who, isolation: dice.pick(isolations), guarded: dice.chance(0.9) }
 }
 
 /** Mulberry32: small, and the same on every machine. */

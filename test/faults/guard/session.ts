@@ -27,6 +27,8 @@ export class Session {
   pid = 0
   /** Gone with the connection. */
   transaction: OpenTransaction | undefined
+  /** What has been granted in a transaction that is not committed yet; gone with the connection, too. */
+  openGrant: { token: number | undefined } | undefined
 
   constructor(connectionString: string) {
     this.#connect = async () => {
@@ -79,6 +81,7 @@ export class Session {
   #forget(): void {
     this.#client = undefined
     this.transaction = undefined
+    this.openGrant = undefined
     this.pid = 0
   }
 }

@@ -87,6 +87,11 @@ export async function runGuarded<T>(
 
 /** Guards a transaction that the user has begun. */
 export async function guardTransaction(db: Queryable | Kysely<never>, guard: GuardRequest): Promise<void> {
+  if (isPool(db) || !(isKysely(db) || hasMethods(db, 'query'))) {
+    throw new InvalidArgumentError(
+      'Invalid trx: expected the connection, or the Kysely transaction, on which a transaction was begun, got something else',
+    )
+  }
   await asked(assertLease(executorOf(db), guard), guard.name)
 }
 

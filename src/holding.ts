@@ -194,7 +194,11 @@ export class Holding implements AsyncDisposable {
 
   /** @internal */
   refused(answer: LeaseAnswer): void {
-    this.lose(answer.holder === null ? 'the database says it has expired' : `${answer.holder} holds it now`)
+    this.lose(
+      answer.holder === null
+        ? 'the database says that nobody holds it: it has expired, or was taken away'
+        : `${answer.holder} holds it now`,
+    )
   }
 
   /** @internal The lease is known to be lost. */

@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
+import type { Pool, PoolClient } from 'pg'
 import { requireFunction, requireText } from './arguments.ts'
 import type { Clock } from './clock.ts'
 import { remainingMs, type Trust } from './deadline.ts'
@@ -46,6 +47,11 @@ export class Lease extends Holding {
    * The work gets the Kysely transaction or the connection; the lease is guarded on it already.
    * @throws LeaseLostError if the lease is not held; what the work threw. In both cases all is rolled back.
    */
+  transaction<T>(
+    db: Pool,
+    work: (client: PoolClient) => Promise<T> | T,
+    options?: TransactionOptions,
+  ): Promise<T>
   transaction<DB, T>(
     db: Kysely<DB>,
     work: (trx: Transaction<DB>) => Promise<T> | T,
@@ -73,7 +79,8 @@ export class Lease extends Holding {
   }
 
   /**
-   * Guards a transaction that has been begun already: from here on to its commit nobody else is granted the lease.
+   * Guards a transaction that has been begun already: from here on to its commit nobody else is granted the lease. Outside of a
+   * transaction it proves the moment, and no more.
    *
    * @throws LeaseLostError if the lease is not held; the transaction has then failed.
    */
@@ -101,6 +108,12 @@ export class Lease extends Holding {
     operationKey: string,
     work: (operation: Operation) => Promise<T> | T,
     options?: OnceOptions,
+  ): Promise<T>
+  once<T>(
+    operationKey: string,
+    db: Pool,
+    work: (client: PoolClient, operation: Operation) => Promise<T> | T,
+    options?: OnceOptions & TransactionOptions,
   ): Promise<T>
   once<DB, T>(
     operationKey: string,

@@ -17,18 +17,18 @@ import { requireDuration, resolveTiming, type Timing, type TimingOptions } from 
 /** Options of a client. Durations are in milliseconds; their relations are checked when the client is made. */
 export interface PgElectOptions extends TimingOptions {
   /** Where the database is, such as `postgres://app@db.example:5432/app`. Default: the environment variables of libpq (`PGHOST`, …). */
-  connectionString?: string
+  connectionString?: string | undefined
   /** Options of a pg `Client` or `Pool`, instead of or beside a connection string. The client makes a connection of its own from them. */
-  connection?: ClientConfig
+  connection?: ClientConfig | undefined
   /**
    * The readable part of the name under which contenders of this process appear as holders; a random part is added, since a
    * holder must be unique to one contender. Up to 491 bytes. Default `host:pid`.
    */
-  holder?: string
+  holder?: string | undefined
   /** How long `close()` and `resign()` wait for work to settle. Default 10,000. */
-  drainTimeoutMs?: number
+  drainTimeoutMs?: number | undefined
   /** pino, or anything of its shape. Default: warnings and errors to standard error. */
-  logger?: Logger
+  logger?: Logger | undefined
   /** Time. For tests. */
   clock?: Clock
   /** Randomness for jitter. For tests. */

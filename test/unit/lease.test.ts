@@ -195,7 +195,7 @@ describe('loss', () => {
 
   test.each([
     ['another holds it', refusedRow('usurper'), /usurper holds it now/],
-    ['it has expired', { ...refusedRow('x'), holder: null }, /the database says it has expired/],
+    ['it has expired', { ...refusedRow('x'), holder: null }, /it has expired, or was taken away/],
   ])('is told by the database at a renewal: %s', async (_what, row, why) => {
     const process = new StubProcess()
     const lease = await process.lease()

@@ -148,6 +148,7 @@ describe('force_release', () => {
     expect(metadata).toEqual({
       reason: 'host is gone',
       forced_by: await scalar(client, 'SELECT session_user'),
+      ended_backends: [],
     })
     expect(await scalar(client, "SELECT elect.force_release('forced', 'again')")).toBe(false)
     expect(await scalar(client, "SELECT elect.force_release('never was', 'why not')")).toBe(false)

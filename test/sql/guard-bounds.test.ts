@@ -188,7 +188,7 @@ describe('force_release', () => {
     const pids = (await rowsOf(other, "SELECT pid FROM elect.get_guards('ended')")).map(({ pid }) => pid)
     expect(pids).toHaveLength(2)
     const notices: string[] = []
-    const listen = ({ message }: { message?: string }) => notices.push(message ?? '')
+    const listen = ({ message }: { message?: string | undefined }) => void notices.push(message ?? '')
     other.on('notice', listen)
     expect(await scalar(other, "SELECT elect.force_release('ended', 'it hangs', terminate => true)")).toBe(
       true,

@@ -133,11 +133,19 @@ async function inPool<T>(
 ): Promise<T> {
   const client = await pool.connect()
   let broken = false
+  // The server may end the session of a guarded transaction: that bound runs out, or somebody is let in by force. A lent-out client
+  // that nobody listens to would take the process down with it; what it was asked fails in any case.
+  const unheard = () => {
+    broken = true
+  }
+  const emitter = hasMethods(client, 'on', 'off') ? (client as unknown as NodeJS.EventEmitter) : undefined
+  emitter?.on('error', unheard)
   try {
     return await inSession(client, guard, isolationLevel, work, () => {
       broken = true
     })
   } finally {
+    emitter?.off('error', unheard)
     client.release(broken)
   }
 }

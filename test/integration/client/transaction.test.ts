@@ -118,13 +118,27 @@ describe('a guarded transaction', () => {
   test('gives a broken connection up instead of back', async () => {
     const broken = lease.transaction(pool, async (client) => {
       const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
-      client.on('error', () => undefined)
       await session.query('SELECT pg_terminate_backend($1)', [rows[0].pid])
       await client.query(insert)
     })
     await expect(broken).rejects.toThrow()
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
     expect(lease.isHeld).toBe(true)
+  })
+
+  test('that outlasts its bound is ended by the server, and does not take the process with it', async () => {
+    const hanging = lease.transaction(
+      pool,
+      async (client) => {
+        const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
+        const isThere = 'SELECT FROM pg_stat_activity WHERE pid = $1'
+        while ((await session.query(isThere, [rows[0].pid])).rowCount === 1);
+        await client.query(insert)
+      },
+      { timeoutMs: 200 },
+    )
+    await expect(hanging).rejects.toThrow()
+    expect(await written()).toEqual([])
   })
 
   test('costs no statement more than a plain one', async () => {

@@ -107,10 +107,10 @@ describe.each(writes)('%s', (write) => {
 })
 
 test('COPY is refused without the token and allowed with it', async ({ skip }) => {
-  const psql = async (script: string) => {
+  const psql = async (...scripts: string[]) => {
     try {
       const args = ['-X', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose', '-d', database.connectionString]
-      return (await run('psql', [...args, '-c', script])).stderr
+      return (await run('psql', [...args, ...scripts.flatMap((script) => ['-c', script])])).stderr
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
         console.log('skipped: no psql')
@@ -120,8 +120,11 @@ test('COPY is refused without the token and allowed with it', async ({ skip }) =
     }
   }
   const copy = "\\copy payouts (id) from program 'echo 77'"
+  const copied = () => scalar(owner, 'SELECT count(*)::int FROM payouts WHERE id = 77')
   expect(await psql(copy)).toContain('LE001')
-  expect(await scalar(owner, 'SELECT count(*)::int FROM payouts WHERE id = 77')).toBe(0)
+  expect(await copied()).toBe(0)
+  expect(await psql('BEGIN', `SELECT elect.assert_lease('billing', ${token})`, copy, 'COMMIT')).toBe('')
+  expect(await copied()).toBe(1)
 })
 
 describe('at a level with a snapshot of the whole transaction', () => {

@@ -1,40 +1,16 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createTestDatabase } from '../support/postgres/database.ts'
 import { freePort } from '../support/postgres/port.ts'
-import { killGroup, until } from './support/helpers.ts'
+import { until } from './support/helpers.ts'
+import { NpmRun } from './support/npm-run.ts'
 
-const repository = fileURLToPath(new URL('../..', import.meta.url))
-
-/** A run of the demo, as somebody starts it who has just cloned the repository. */
-class Demo {
-  output = ''
-  readonly #process: ChildProcess
-  /** The exit code of `npm run demo`, or the signal that ended it. */
-  readonly end: Promise<number | NodeJS.Signals | null>
-
-  constructor(databaseUrl: string, args: string[] = []) {
-    this.#process = spawn('npm', ['run', 'demo', '--', ...args], {
-      cwd: repository,
-      env: { ...process.env, DATABASE_URL: databaseUrl },
-      // A process group of its own, like a job of a shell: see interrupt().
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.output += text
-      })
-    }
-    this.end = new Promise((resolve) => {
-      this.#process.once('close', (code, signal) => resolve(code ?? signal))
-    })
-    onTestFinished(async () => {
-      if (this.#process.exitCode === null && this.#process.signalCode === null) await this.kill()
-    })
+/** A run of the demo. */
+class Demo extends NpmRun {
+  constructor(databaseUrl: string, args: readonly string[] = []) {
+    super('demo', databaseUrl, args)
   }
 
   /** The pids of the candidates so far. */
@@ -42,27 +18,6 @@ class Demo {
     return [...this.output.matchAll(/candidate-\d stands for election, pid (\d+)/g)].map(([, pid]) =>
       Number(pid),
     )
-  }
-
-  /** The folder of the embedded server. */
-  get folder(): string {
-    const folder = /initialising PostgreSQL \S+ in (\S+)/.exec(this.output)?.[1]
-    if (folder === undefined) expect.fail(`no folder in:\n${this.output}`)
-    return folder
-  }
-
-  async says(pattern: RegExp): Promise<void> {
-    await until(`the demo says ${pattern}`, () => pattern.test(this.output))
-  }
-
-  /** As Ctrl-C does: the terminal tells the whole group. */
-  interrupt(): void {
-    process.kill(-(this.#process.pid ?? expect.fail('npm did not start')), 'SIGINT')
-  }
-
-  /** The whole group at once, as nobody could prepare for. */
-  async kill(): Promise<void> {
-    await killGroup(this.#process)
   }
 }
 

@@ -1,41 +1,18 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createTestDatabase } from '../support/postgres/database.ts'
-import { killGroup, until } from './support/helpers.ts'
+import { until } from './support/helpers.ts'
+import { NpmRun } from './support/npm-run.ts'
 
-const repository = fileURLToPath(new URL('../..', import.meta.url))
 const BOUNDED = ['--invoices', '60', '--seconds', '8']
 
-/** A run of the example, as somebody starts it. */
-class Example {
-  output = ''
-  /** The exit code, or the signal that ended it. */
-  readonly end: Promise<number | NodeJS.Signals | null>
-  readonly #process: ChildProcess
-
+/** A run of the example. */
+class Example extends NpmRun {
   constructor(databaseUrl: string, args: readonly string[]) {
-    this.#process = spawn('npm', ['run', 'example:payments', '--', ...args], {
-      cwd: repository,
-      env: { ...process.env, DATABASE_URL: databaseUrl },
-      // A process group of its own, like a job of a shell.
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.output += text
-      })
-    }
-    this.end = new Promise((resolve) => {
-      this.#process.once('close', (code, signal) => resolve(code ?? signal))
-    })
-    onTestFinished(async () => {
-      if (this.#process.exitCode === null && this.#process.signalCode === null) await this.kill()
-    })
+    super('example:payments', databaseUrl, args)
   }
 
   /** A figure of the table at the end. */
@@ -48,25 +25,6 @@ class Example {
   /** Where the provider is: each worker of this run, and no other process, has it in its environment. */
   get provider(): string {
     return /provider is at (\S+)/.exec(this.output)?.[1] ?? expect.fail(`no provider in:\n${this.output}`)
-  }
-
-  /** The folder of the embedded server. */
-  get folder(): string {
-    return /initialising PostgreSQL \S+ in (\S+)/.exec(this.output)?.[1] ?? expect.fail(this.output)
-  }
-
-  async says(pattern: RegExp): Promise<void> {
-    await until(`the example says ${pattern}`, () => pattern.test(this.output))
-  }
-
-  /** As Ctrl-C does: the terminal tells the whole group. */
-  interrupt(): void {
-    process.kill(-(this.#process.pid ?? expect.fail('npm did not start')), 'SIGINT')
-  }
-
-  /** The whole group at once, as nobody could prepare for. */
-  async kill(): Promise<void> {
-    await killGroup(this.#process)
   }
 }
 

@@ -24,11 +24,8 @@ describe('others that are in the way', () => {
     let isOver = false
     const swaps = Promise.all(
       Array.from({ length: 4 }, async () => {
-        while (!isOver) {
-          await expect(client.compareAndSwap('busy', 'c', 'a')).rejects.toThrow(
-            /canceling statement|No answer/,
-          )
-        }
+        // What they answer is not the point here: once the lock is free, one of them succeeds.
+        while (!isOver) await client.compareAndSwap('busy', 'c', 'a').catch(() => undefined)
       }),
     )
     // Three beats, each while swaps wait for the lock.
@@ -39,7 +36,7 @@ describe('others that are in the way', () => {
     await session.query('ROLLBACK')
     expect(lease.isHeld).toBe(true)
     expect(await client.get('renewed-beside')).toMatchObject({ token: lease.token })
-    await swaps.catch(() => undefined)
+    await swaps
   })
 
   test('of a swap are told as such', async () => {

@@ -115,6 +115,21 @@ describe('the longest time of a guarded transaction', () => {
     await guarded.query('ROLLBACK TO before')
     expect(await inForce()).toEqual(before)
   })
+
+  test('leaves a tighter setting alone, and a second guard tightens at most', async () => {
+    const token = await grantTo(guarded, 'tighter', 'ada', '1 hour')
+    await guarded.query(
+      "BEGIN; SET LOCAL statement_timeout = '7s'; SET LOCAL idle_in_transaction_session_timeout = '2h'",
+    )
+    for (const [longest, expected] of [
+      ['1 minute', ['1min', '7s']],
+      ['1 hour', ['1min', '7s']],
+      ['3 seconds', ['3s', '3s']],
+    ] as const) {
+      await assertFor(guarded, 'tighter', token, longest)
+      expect((await inForce()).slice(0, 2)).toEqual(expected)
+    }
+  })
 })
 
 describe('get_guards', () => {
@@ -132,25 +147,6 @@ describe('get_guards', () => {
     expect(await rowsOf(other, "SELECT * FROM elect.get_guards('unrelated')")).toEqual([])
     await guarded.query('COMMIT')
     expect(await rowsOf(other, "SELECT * FROM elect.get_guards('shown')")).toEqual([])
-  })
-
-  test('is for readers, too, who see no less', async () => {
-    const token = await grantTo(guarded, 'read', 'ada', '1 hour')
-    await guarded.query('BEGIN')
-    await guard(guarded, 'read', token)
-    await other.query('SET ROLE elect_reader')
-    expect(await oneRow(other, "SELECT * FROM elect.get_guards('read')")).toMatchObject({
-      pid: await backendPid(guarded),
-      since: expect.any(Date),
-    })
-  })
-
-  test('shows one that rolled back to before its guard no more', async () => {
-    const token = await grantTo(guarded, 'undone', 'ada', '1 hour')
-    await guarded.query('BEGIN; SAVEPOINT before')
-    await guard(guarded, 'undone', token)
-    await guarded.query('ROLLBACK TO before')
-    expect(await rowsOf(other, "SELECT * FROM elect.get_guards('undone')")).toEqual([])
   })
 })
 

@@ -98,6 +98,14 @@ describe.each(proofs)('between a write by %s and its commit', (_proof, prove) =>
   })
 })
 
+test.each(['COMMIT', 'ROLLBACK'])('after the %s the session carries nothing', async (end) => {
+  const { lease, table, token } = await protectedTable()
+  await writer.query('BEGIN')
+  await guard(writer, lease, token)
+  await writer.query(end)
+  expect(await sqlStateOf(writer.query(`INSERT INTO ${table} VALUES (1)`))).toBe('LE001')
+})
+
 describe('at a level with a snapshot of the whole transaction', () => {
   const since: [string, (lease: string, token: number) => Promise<unknown>][] = [
     ...changes,

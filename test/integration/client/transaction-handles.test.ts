@@ -191,6 +191,25 @@ describe('a connection of a pool', () => {
     expect(await lease.transaction(own, () => 'a new one')).toBe('a new one')
   })
 
+  test('of another make is asked to destroy it, too, and else to keep it', async () => {
+    const released: unknown[] = []
+    let isBroken = false
+    const query = async (text: string) => {
+      if (isBroken) throw new Error('gone')
+      return session.query(text)
+    }
+    const release = (destroy?: boolean) => void released.push(destroy ?? false)
+    const lookalike = { totalCount: 1, connect: async () => ({ query, release }) }
+    expect(await lease.transaction(lookalike, () => 1)).toBe(1)
+    const broken = lease.transaction(lookalike, (client) => {
+      isBroken = true
+      return client.query('SELECT 1')
+    })
+    await expect(broken).rejects.toThrow('gone')
+    expect(released).toEqual([false, true])
+    await session.query('ROLLBACK')
+  })
+
   test('is never lent if the lease is known to be lost, or an argument is bad', async () => {
     let lent = 0
     const lend = () => {

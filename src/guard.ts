@@ -78,7 +78,7 @@ export async function runGuarded<T>(
     if (isPool(db)) return await inPool(db, guard, isolationLevel, work)
     if (hasMethods(db, 'query')) return await inSession(db, guard, isolationLevel, work)
   } catch (error) {
-    throw leaseLost(error, guard.name) ?? error
+    throw refusedTo(guard, error) ?? error
   }
   throw new InvalidArgumentError(
     `Invalid db: expected a Kysely instance, a pg Pool or Client, or an object with query(text, values), got ${typeof db}`,
@@ -102,6 +102,15 @@ async function asked(answer: Promise<unknown>, name: string): Promise<void> {
   } catch (error) {
     throw leaseLost(error, name) ?? fromDriver(error)
   }
+}
+
+/**
+ * An error of the work that says that this lease, under this token, is lost. One of another lease, whose table the work may have written,
+ * says nothing of this one; nor does 40001, as the guard has locked this one already.
+ */
+function refusedTo({ name, token }: GuardRequest, error: unknown): LeaseLostError | undefined {
+  const says = error instanceof Error ? error.message : ''
+  return says === `Lease ${name} is not held with token ${token}` ? leaseLost(error, name) : undefined
 }
 
 function leaseLost(error: unknown, name: string): LeaseLostError | undefined {
@@ -157,6 +166,15 @@ async function inSession<T>(
   work: (session: never) => Promise<T> | T,
   onBroken?: () => void,
 ): Promise<T> {
+  // BEGIN would only warn, and COMMIT would end a transaction that is not this one's.
+  if (hasMethods(session, 'getTransactionStatus')) {
+    const status = (session as unknown as { getTransactionStatus(): string | null }).getTransactionStatus()
+    if (status === 'T' || status === 'E') {
+      throw new InvalidArgumentError(
+        'Invalid db: expected a connection without a transaction, got one with a transaction under way: guard that one by lease.guard()',
+      )
+    }
+  }
   try {
     await asked(session.query(beginGuarded(guard, isolationLevel)), guard.name)
     const result = await work(session as never)

@@ -161,7 +161,9 @@ export class Lease extends Holding {
     try {
       return await result
     } catch (error) {
-      if (error instanceof LeaseLostError) this.lose('the database says that it is not held')
+      if (error instanceof LeaseLostError && error.leaseName === this.name) {
+        this.lose('the database says that it is not held')
+      }
       throw error
     }
   }

@@ -6,7 +6,13 @@
  * the repetition from a second order.
  */
 import type { Clock } from './clock.ts'
-import { fromDriver, isTransient, LeaseLostError, OperationFailedError } from './errors.ts'
+import {
+  fromDriver,
+  InvalidArgumentError,
+  isTransient,
+  LeaseLostError,
+  OperationFailedError,
+} from './errors.ts'
 import { describeError } from './logger.ts'
 import {
   beginOperation,
@@ -70,6 +76,7 @@ export async function runOnce<T>(
     ).catch(() => undefined)
     throw error
   }
+  requireJson(result)
   await persist(clock, lease, (options) => finishOperation(executor, { ...request, result }, options))
   return result
 }
@@ -86,6 +93,7 @@ export async function runOnceInside<T>(
   const record = await beginOperation(executor, { ...request, retryFailed })
   if (record.state !== 'begun') return settled<T>(record, operationKey)
   const result = await work(toOperation(record, lease))
+  requireJson(result)
   await finishOperation(executor, { ...request, result })
   return result
 }
@@ -114,8 +122,29 @@ function toOperation(
   return { idempotencyKey, attempt, token, signal }
 }
 
+const RECORDED_TEXT_MAX = 10_000
+
+/** What is kept of a thrown value: always something that the ledger can take. */
 function toRecord(error: unknown): unknown {
-  return error instanceof Error ? { name: error.name, ...describeError(error) } : error
+  const kept =
+    error instanceof Error ? { name: error.name, ...describeError(error) } : { message: String(error) }
+  return Object.fromEntries(
+    Object.entries(kept).map(([key, text]) => [
+      key,
+      text.slice(0, RECORDED_TEXT_MAX).replaceAll('\0', '').toWellFormed(),
+    ]),
+  )
+}
+
+/** @throws InvalidArgumentError: what cannot be stored cannot be returned to those who ask again. */
+function requireJson(result: unknown): void {
+  try {
+    JSON.stringify(result)
+  } catch {
+    throw new InvalidArgumentError(
+      `Invalid result of an operation: expected one that JSON can express, got ${typeof result}`,
+    )
+  }
 }
 
 /** Asks until there is an answer, for as long as the lease is held: each of these may be repeated. */

@@ -5,6 +5,13 @@ DECLARE
   guard record;
   found_any boolean := false;
 BEGIN
+  -- A partition is protected with its parent: taking away half of that would leave it open to TRUNCATE.
+  IF NOT EXISTS (
+    SELECT FROM pg_trigger g
+    WHERE g.tgrelid = target AND g.tgname = 'elect_guard' AND g.tgparentid = 0 AND g.tgfoid = 'elect.guard_write()'::regprocedure)
+  THEN
+    RETURN false;
+  END IF;
   FOR guard IN
     SELECT g.tgname, t.relid::regclass AS relation
     -- The tree of a table that has no partitions and is none is empty.

@@ -3,7 +3,7 @@
 DO $event_trigger$
 BEGIN
   CREATE EVENT TRIGGER elect_protect_new_partitions ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION elect.protect_new_partitions();
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA') EXECUTE FUNCTION elect.protect_new_partitions();
   COMMENT ON EVENT TRIGGER elect_protect_new_partitions IS
     'pg-elect: gives new partitions of protected tables the guard against TRUNCATE.';
 EXCEPTION

@@ -66,3 +66,9 @@ test('a partition is not unprotected by halves', async () => {
   expect(rows).toEqual([{ undone: false }])
   await expect(session.query('TRUNCATE part_1')).rejects.toMatchObject({ code: 'LE001' })
 })
+
+test('a partition that comes with a new schema is guarded against TRUNCATE, too', async () => {
+  await session.query(`CREATE TABLE whole (id integer) PARTITION BY LIST (id); SELECT elect.protect_table('whole', 'another lease');
+    CREATE SCHEMA beside CREATE TABLE part PARTITION OF public.whole FOR VALUES IN (1)`)
+  await expect(session.query('TRUNCATE beside.part')).rejects.toMatchObject({ code: 'LE001' })
+})

@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url'
-import type { CompiledQuery } from 'kysely'
 import pg from 'pg'
 import { fromDriver, SchemaMissingError, SchemaNewerError } from './errors.ts'
+import { executorOf } from './guard.ts'
 import type { Logger } from './logger.ts'
-import { type Executor, schemaVersion } from './queries.ts'
+import { schemaVersion } from './queries.ts'
 
 /** Version of the schema that this package installs: the number of its last migration. */
 export const SCHEMA_VERSION = 1
@@ -41,20 +41,8 @@ async function installedVersion(client: pg.Client): Promise<number> {
   try {
     return await schemaVersion(executorOf(client))
   } catch (error) {
-    if (error instanceof SchemaMissingError) return 0
+    if (fromDriver(error) instanceof SchemaMissingError) return 0
     throw error
-  }
-}
-
-function executorOf(client: pg.Client): Executor {
-  return {
-    async execute<Row>(query: CompiledQuery<Row>): Promise<Row[]> {
-      try {
-        return (await client.query(query.sql, [...query.parameters])).rows
-      } catch (error) {
-        throw fromDriver(error)
-      }
-    },
   }
 }
 

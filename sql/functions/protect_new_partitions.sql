@@ -4,8 +4,9 @@ AS $$
 DECLARE
   changed regclass;
 BEGIN
-  -- Runs at every CREATE and ALTER TABLE (also within CREATE SCHEMA) of the database, with the rights of whoever does that: no name of this schema is
-  -- looked up, so that it fails for nobody, unless a protected partitioned table is concerned.
+  -- Runs at every CREATE and ALTER TABLE of the database (also within CREATE SCHEMA), with the rights of whoever does
+  -- that: no name of this schema is looked up, so that it fails for nobody, unless a protected partitioned table is
+  -- concerned.
   FOR changed IN
     SELECT DISTINCT c.objid::regclass
     FROM pg_event_trigger_ddl_commands() c

@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.acquire_lease(
-  name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL
+  name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL,
+  wait boolean DEFAULT false, priority integer DEFAULT 0
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,8 +9,11 @@ DECLARE
   contender CONSTANT text := elect.valid_text(holder, 'holder');
   asked_ttl CONSTANT interval := elect.valid_ttl(ttl);
   asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
+  is_eligible CONSTANT boolean := priority IS NOT NULL;
+  stands_in_line CONSTANT boolean := elect.valid_choice(wait, 'wait') AND is_eligible;
   lease elect.leases;
   at timestamptz;
+  rank integer;
   -- Whether this transaction alone may give the lease away: it has the vacant row, or has seen that there is none.
   vacancy_locked boolean := false;
 BEGIN
@@ -22,9 +26,22 @@ BEGIN
       lease := elect.cut_to_clock(lease_name);
       at := clock_timestamp();
     END IF;
-    RETURN elect.lease_answer(false, lease, at);
+    IF NOT stands_in_line THEN
+      RETURN elect.lease_answer(false, lease, at);
+    END IF;
+    -- Standing in line and releasing meet under this lock: whoever releases next sees the place, or has released
+    -- before, and that is seen here.
+    lease := elect.lock_row(lease_name);
+    at := clock_timestamp();
+    IF elect.is_held(lease, at) AND lease.holder <> contender THEN
+      rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, at);
+      RETURN elect.lease_answer(false, lease, at, rank);
+    END IF;
   END IF;
 
+  IF NOT is_eligible THEN
+    RETURN elect.lease_answer(false, lease, at);
+  END IF;
   IF elect.is_held(lease, at) THEN
     -- Its own already: an earlier answer was lost. NO KEY, because its guarded transactions may be under way.
     SELECT * INTO lease FROM elect.leases l
@@ -38,6 +55,9 @@ BEGIN
     -- FOR UPDATE conflicts with the row lock of a guarded transaction: while one is open nobody takes over.
     SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name FOR UPDATE SKIP LOCKED;
     vacancy_locked := lease.name IS NOT NULL OR NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name);
+    IF NOT vacancy_locked AND stands_in_line THEN
+      lease := elect.lock_row(lease_name);
+    END IF;
   END IF;
 
   at := clock_timestamp();
@@ -45,13 +65,19 @@ BEGIN
     lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
     RETURN elect.lease_answer(true, lease, at);
   END IF;
-  IF elect.is_held(lease, at) OR NOT vacancy_locked THEN
-    RETURN elect.lease_answer(false, lease, at);
+  rank := elect.rank_in_line(lease_name, contender, priority, at);
+  IF vacancy_locked AND NOT elect.is_held(lease, at) AND elect.is_turn(lease, rank, at) THEN
+    PERFORM elect.end_wait(lease_name, contender);
+    lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
+      CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
+    RETURN elect.lease_answer(true, lease, at);
   END IF;
-  lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
-    CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
-  RETURN elect.lease_answer(true, lease, at);
+  IF stands_in_line AND lease.name IS NOT NULL THEN
+    rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, at);
+    RETURN elect.lease_answer(false, lease, at, rank);
+  END IF;
+  RETURN elect.lease_answer(false, lease, at);
 END
 $$;
-COMMENT ON FUNCTION elect.acquire_lease(text, text, interval, jsonb) IS
-  'Grants the lease to the holder if it is vacant; if the holder has it already, extends it under the same token. Else granted is false and the row tells who holds it and for how long; all null: it is changing hands or in use at this moment, ask again soon. Never waits for a lock. ttl: 100 ms to 24 h, 15 s by default. Errors: 22023 bad argument.';
+COMMENT ON FUNCTION elect.acquire_lease(text, text, interval, jsonb, boolean, integer) IS
+  'Grants the lease to the holder if it is vacant and nobody who waits goes before; if the holder has it already, extends it under the same token. Else granted is false and the row tells who holds it and for how long; all null: it is changing hands or in use at this moment, ask again soon. wait: a contender that is refused gets a place in line, by priority (larger first), then arrival, and rank says how many go before it; the place lasts for one ttl and has to be refreshed (refresh_candidates) or given up (leave_queue). priority null: asks only, is never granted. Never waits for a lock, but for that of the line if wait. ttl: 100 ms to 24 h, 15 s by default. Errors: 22023 bad argument, 55P03 with wait: another transaction was at the row for over a second.';

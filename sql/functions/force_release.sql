@@ -8,10 +8,7 @@ DECLARE
   lease elect.leases;
   at timestamptz;
 BEGIN
-  IF terminate IS NULL THEN
-    RAISE EXCEPTION 'Invalid terminate: expected true or false, got null' USING ERRCODE = 'invalid_parameter_value';
-  END IF;
-  IF terminate THEN
+  IF elect.valid_choice(terminate, 'terminate') THEN
     ended := elect.end_guards(lease_name);
   END IF;
   BEGIN

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.get_lease(name text)
 RETURNS TABLE (
   holder text, token bigint, version bigint, metadata jsonb,
-  acquired_at timestamptz, expires_at timestamptz, expires_in interval
+  acquired_at timestamptz, expires_at timestamptz, expires_in interval, step_down_requested boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -9,7 +9,7 @@ DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
 BEGIN
   RETURN QUERY
-  SELECT c.holder, c.token, c.version, c.metadata, c.acquired_at, c.expires_at, c.expires_in
+  SELECT c.holder, c.token, c.version, c.metadata, c.acquired_at, c.expires_at, c.expires_in, c.step_down_requested
   FROM elect.current_leases c WHERE c.name = lease_name;
 END
 $$;

@@ -4,7 +4,13 @@ AS $$
 DECLARE
   age CONSTANT interval := elect.valid_age(older_than);
   pruned bigint;
+  pruned_shared bigint;
 BEGIN
+  DELETE FROM elect.candidates c
+  WHERE (c.lease, c.candidate) IN (
+    SELECT p.lease, p.candidate FROM elect.candidates p
+    WHERE NOT elect.is_waiting(p, clock_timestamp())
+    FOR UPDATE SKIP LOCKED);
   -- Rows that somebody is at are not idle: they are passed over.
   WITH idle AS MATERIALIZED (
     SELECT l.name FROM elect.leases l
@@ -13,8 +19,16 @@ BEGIN
   )
   DELETE FROM elect.leases l USING idle i WHERE l.name = i.name;
   GET DIAGNOSTICS pruned = ROW_COUNT;
-  RETURN pruned;
+  -- First the lock, under which shares and places come, then the look for them.
+  PERFORM FROM elect.shared_leases s WHERE s.written_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED;
+  DELETE FROM elect.shared_leases s
+  WHERE s.name IN (
+      SELECT i.name FROM elect.shared_leases i WHERE i.written_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED)
+    AND NOT EXISTS (SELECT FROM elect.leases l WHERE l.part_of = s.name)
+    AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = s.name);
+  GET DIAGNOSTICS pruned_shared = ROW_COUNT;
+  RETURN pruned + pruned_shared;
 END
 $$;
 COMMENT ON FUNCTION elect.prune_leases(interval) IS
-  'For operators: deletes the rows of leases that have been vacant for that long, and returns how many. Tokens keep growing through it, unless the clock of the server then goes back by more than older_than. Errors: 22023 bad argument.';
+  'For operators: deletes the rows of leases, shared ones too, that have been vacant for that long, and places in line that have run out, and returns how many of the former. Tokens keep growing through it, unless the clock of the server then goes back by more than older_than. Errors: 22023 bad argument.';

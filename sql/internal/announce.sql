@@ -1,4 +1,6 @@
-CREATE OR REPLACE FUNCTION elect.announce(event text, name text, holder text, token bigint, previous_holder text) RETURNS void
+CREATE OR REPLACE FUNCTION elect.announce(
+  event text, name text, holder text, token bigint, previous_holder text, backend integer DEFAULT NULL
+) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -13,7 +15,10 @@ BEGIN
     'event', event, 'name', name, 'holder', holder, 'token', token, 'previous_holder', previous_holder)::text;
   PERFORM pg_notify('elect', message);
   PERFORM pg_notify(elect.lease_channel(name), message);
+  IF backend IS NOT NULL THEN
+    PERFORM pg_notify(elect.session_channel(backend), message);
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION elect.announce(text, text, text, bigint, text) IS
-  'Internal. Tells channel elect and the lease''s own channel, at commit, who holds the lease now. Never called by a renewal: NOTIFY serialises commits.';
+COMMENT ON FUNCTION elect.announce(text, text, text, bigint, text, integer) IS
+  'Internal. Tells channel elect, the lease''s own channel, and that of one session if it is given, at commit, who holds the lease now. Never called by a renewal: NOTIFY serialises commits.';

@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.write_grant(
-  lease elect.leases, name text, at timestamptz, holder text, ttl interval, metadata jsonb, event text
+  lease elect.leases, name text, at timestamptz, holder text, ttl interval, metadata jsonb, event text,
+  accept_in interval DEFAULT NULL, backend integer DEFAULT NULL
 ) RETURNS elect.leases
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -7,12 +8,17 @@ AS $$
 DECLARE
   granted elect.leases;
   new_token bigint := elect.next_token((lease).token, at);
+  until timestamptz := at + coalesce(accept_in, ttl);
 BEGIN
   PERFORM elect.raise_durability();
   IF lease.name IS NULL THEN
-    INSERT INTO elect.leases (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata)
+    IF EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = write_grant.name) THEN
+      RAISE EXCEPTION 'Invalid lease name: % is the name of a shared lease', write_grant.name
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'One name is one thing: choose another.';
+    END IF;
+    INSERT INTO elect.leases (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata, part_of)
     VALUES (write_grant.name, write_grant.holder, new_token, new_token, elect.current_epoch(),
-            at, at, at + write_grant.ttl, write_grant.ttl, write_grant.metadata)
+            at, at, until, write_grant.ttl, write_grant.metadata, lease.part_of)
     -- Under a snapshot of the whole transaction a row of today may be invisible: the server then raises 40001 here,
     -- where a plain INSERT would raise 23505.
     ON CONFLICT (name) DO NOTHING
@@ -24,14 +30,14 @@ BEGIN
   ELSE
     UPDATE elect.leases AS l
     SET holder = write_grant.holder, token = new_token, version = l.version + 1, epoch = elect.current_epoch(),
-        acquired_at = at, renewed_at = at, expires_at = at + write_grant.ttl, ttl = write_grant.ttl,
-        metadata = write_grant.metadata
+        acquired_at = at, renewed_at = at, expires_at = until, ttl = write_grant.ttl,
+        metadata = write_grant.metadata, is_bound = false, part_of = NULL
     WHERE l.name = write_grant.name
     RETURNING * INTO granted;
   END IF;
-  PERFORM elect.announce(event, granted.name, granted.holder, granted.token, lease.holder);
+  PERFORM elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend);
   RETURN granted;
 END
 $$;
-COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text) IS
-  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name.';
+COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text, interval, integer) IS
+  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name. accept_in: how long it lasts until its new holder renews it, if that is not the ttl; backend: whom to tell.';

@@ -2,14 +2,20 @@ CREATE OR REPLACE FUNCTION elect.write_vacancy(lease elect.leases, at timestampt
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+  line CONSTANT text := coalesce(lease.part_of, lease.name);
 BEGIN
   -- The token stays: the next grant must be larger. A guarded transaction of the old holder may still be open; it
   -- keeps its row lock, and that keeps the next holder out until it has ended.
   UPDATE elect.leases AS l
   SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = write_vacancy.metadata
   WHERE l.name = lease.name;
-  PERFORM elect.announce(event, lease.name, NULL, lease.token, lease.holder);
+  -- Whoever is first in line comes and takes it.
+  PERFORM elect.announce(event, line, NULL, lease.token, lease.holder, (
+    SELECT c.backend FROM elect.candidates c
+    WHERE c.lease = line AND elect.is_waiting(c, at)
+    ORDER BY c.priority DESC, c.arrival LIMIT 1));
 END
 $$;
 COMMENT ON FUNCTION elect.write_vacancy(elect.leases, timestamptz, text, jsonb) IS
-  'Internal. Vacates a held lease and tells the followers. The caller has locked the row and read the clock after that.';
+  'Internal. Vacates a held lease and tells the followers and the first in line. The caller has locked the row and read the clock after that.';

@@ -10,6 +10,9 @@ CREATE TABLE elect.leases (
   expires_at timestamptz,
   ttl interval,
   metadata jsonb,
+  step_down_token bigint,
+  is_bound boolean NOT NULL DEFAULT false,
+  part_of text COLLATE "C",
   CONSTRAINT leases_pkey PRIMARY KEY (name),
   -- Not for look-ups: it makes the server treat a change of token as a change of key, so that even an UPDATE
   -- written by hand conflicts with the FOR KEY SHARE of a guarded transaction (assert_lease).
@@ -30,6 +33,9 @@ CREATE TABLE elect.leases (
   autovacuum_analyze_threshold = 1000
 );
 
+-- Few rows are part of something, and no renewal changes that: it costs the others nothing.
+CREATE INDEX leases_part_of ON elect.leases (part_of) WHERE part_of IS NOT NULL;
+
 COMMENT ON TABLE elect.leases IS
   'One row per lease name. A row outlives its holder, because its token and version must never start again. Written by the functions of this schema only.';
 COMMENT ON COLUMN elect.leases.name IS 'What is contended for: 1 to 200 bytes, compared bytewise.';
@@ -45,3 +51,8 @@ COMMENT ON COLUMN elect.leases.renewed_at IS 'When the row was last written. In 
 COMMENT ON COLUMN elect.leases.expires_at IS 'From then on the lease is vacant. Null: it does not expire.';
 COMMENT ON COLUMN elect.leases.ttl IS 'Time to live that the holder asked for last; a renewal without a ttl repeats it. Null: no expiry.';
 COMMENT ON COLUMN elect.leases.metadata IS 'What the holder tells the others, such as its address: JSON, at most 4 KiB as text.';
+COMMENT ON COLUMN elect.leases.step_down_token IS 'The term whose leader was asked to step down; it counts only while it equals token.';
+COMMENT ON COLUMN elect.leases.is_bound IS
+  'Whether the holder has bound the lease to a connection of its own: when that ends, the next one need not wait for the expiry.';
+COMMENT ON COLUMN elect.leases.part_of IS
+  'The shared lease of which this is one share (elect.shared_leases); null: a lease of its own. Shares are named after it and their token.';

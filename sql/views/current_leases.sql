@@ -1,6 +1,7 @@
 CREATE OR REPLACE VIEW elect.current_leases AS
 SELECT l.name, l.holder, l.token, l.version, l.epoch, l.metadata, l.ttl, l.acquired_at, l.renewed_at, l.expires_at,
-       elect.remaining_time(l, moment.at) AS expires_in
+       elect.remaining_time(l, moment.at) AS expires_in,
+       l.part_of, l.step_down_token IS NOT DISTINCT FROM l.token AS step_down_requested
 FROM elect.leases l
 CROSS JOIN LATERAL (SELECT pg_catalog.clock_timestamp() AS at WHERE l.name IS NOT NULL) AS moment
 WHERE elect.is_held(l, moment.at);

@@ -1,0 +1,46 @@
+CREATE OR REPLACE FUNCTION elect.acquire_queued(
+  name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, longest interval DEFAULT '1 second'
+) RETURNS elect.lease_grant
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  lease_name CONSTANT text := elect.valid_name(name);
+  contender CONSTANT text := elect.valid_text(holder, 'holder');
+  asked_ttl CONSTANT interval := elect.valid_ttl(ttl);
+  asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
+  key CONSTANT bigint := elect.advisory_key(lease_name);
+  lease elect.leases;
+  at timestamptz;
+BEGIN
+  PERFORM elect.require_fresh_snapshots();
+  IF NOT elect.wait_for_lock(key, longest) THEN
+    SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
+    RETURN elect.lease_answer(false, lease, clock_timestamp());
+  END IF;
+  -- Whoever had the lock before has released the lease first, but that may not be committed yet: it is waited for.
+  lease := elect.lock_vacancy(lease_name);
+  at := clock_timestamp();
+  IF lease.name IS NULL AND EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name)
+     OR elect.is_held(lease, at) AND lease.holder <> contender
+     OR NOT elect.is_turn(lease, elect.rank_in_line(lease_name, contender, 0, at), at) THEN
+    PERFORM pg_advisory_unlock(key);
+    RETURN elect.lease_answer(false, lease, at);
+  END IF;
+  IF elect.is_held(lease, at) THEN
+    lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
+  ELSE
+    lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
+      CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
+  END IF;
+  RETURN elect.lease_answer(true, lease, at);
+EXCEPTION
+  -- The lock outlives the transaction; what it was taken for does not.
+  WHEN OTHERS THEN
+    PERFORM pg_advisory_unlock(key) FROM pg_locks p
+    WHERE p.locktype = 'advisory' AND p.pid = pg_backend_pid() AND p.granted AND p.objsubid = 1
+      AND (p.classid::bigint << 32 | p.objid::bigint) = key;
+    RAISE;
+END
+$$;
+COMMENT ON FUNCTION elect.acquire_queued(text, text, interval, jsonb, interval) IS
+  'The fastest way to wait: on the advisory lock of the name, in the server''s own queue, for up to longest (1 ms to 1 s), then takes the lease. The session keeps the lock until release_queued, or until its connection ends. granted is false if it was not in time, or the lease is held by one that did not wait here: ask again. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';

@@ -1,0 +1,61 @@
+CREATE OR REPLACE FUNCTION elect.acquire_share(
+  name text, holder text, exclusive boolean DEFAULT false, capacity integer DEFAULT NULL,
+  ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, wait boolean DEFAULT false, priority integer DEFAULT 0
+) RETURNS elect.share_grant
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  shared_name CONSTANT text := elect.valid_shared_name(name);
+  contender CONSTANT text := elect.valid_text(holder, 'holder');
+  is_exclusive CONSTANT boolean := elect.valid_choice(exclusive, 'exclusive');
+  first_capacity CONSTANT integer := elect.valid_count(capacity, 'capacity', 0, true);
+  asked_ttl CONSTANT interval := elect.valid_ttl(ttl);
+  asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
+  is_eligible CONSTANT boolean := priority IS NOT NULL;
+  stands_in_line CONSTANT boolean := elect.valid_choice(wait, 'wait') AND is_eligible;
+  shared elect.shared_leases;
+  share elect.leases;
+  at timestamptz;
+  place integer;
+BEGIN
+  -- A plain read first: whoever only tries and finds no room locks and writes nothing.
+  SELECT * INTO shared FROM elect.shared_leases s WHERE s.name = shared_name;
+  share := elect.grant_of(shared_name, contender);
+  IF (NOT stands_in_line AND share.name IS NOT NULL AND share.holder <> contender AND NOT elect.has_room(shared, is_exclusive, clock_timestamp()))
+     OR NOT is_eligible THEN
+    RETURN elect.share_answer(false, share, clock_timestamp());
+  END IF;
+
+  shared := elect.lock_shared(shared_name, first_capacity);
+  at := clock_timestamp();
+  share := elect.grant_of(shared_name, contender);
+  IF share.holder = contender THEN
+    -- Its own already: an earlier answer was lost.
+    share := elect.lock_lease(share.name, share.token);
+    at := clock_timestamp();
+    IF elect.is_held(share, at) THEN
+      share := elect.write_renewal(share, at, asked_ttl, asked_metadata);
+      RETURN elect.share_answer(true, share, at);
+    END IF;
+  END IF;
+  PERFORM elect.sweep_shares(shared_name, at);
+  place := elect.rank_in_line(shared_name, contender, priority, at);
+  IF place = 0 AND elect.has_room(shared, is_exclusive) THEN
+    PERFORM elect.end_wait(shared_name, contender);
+    share := elect.write_share(shared, at, contender, is_exclusive, asked_ttl, asked_metadata);
+    -- Room may have come free for several, and only the first of them has asked.
+    PERFORM elect.admit(shared_name, at);
+    RETURN elect.share_answer(true, share, at);
+  END IF;
+  IF stands_in_line THEN
+    place := elect.stand_in_line(shared_name, contender, priority, is_exclusive, asked_ttl, asked_metadata, at);
+    UPDATE elect.shared_leases s SET written_at = at WHERE s.name = shared_name;
+  ELSE
+    place := NULL;
+  END IF;
+  RETURN elect.share_answer(false, elect.grant_of(shared_name, contender), at, place);
+END
+$$;
+COMMENT ON FUNCTION elect.acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer) IS
+  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first. wait, priority: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';

@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION elect.advisory_lock(name text, longest interval DEFAULT '1 second') RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  lease_name CONSTANT text := elect.valid_name(name);
+BEGIN
+  PERFORM elect.require_fresh_snapshots();
+  IF NOT elect.wait_for_lock(elect.advisory_key(lease_name), longest) THEN
+    RETURN false;
+  END IF;
+  -- In this order: a lease is granted under the same advisory lock, so from here on nobody can be granted it.
+  IF elect.lease_in_use(lease_name) THEN
+    PERFORM pg_advisory_unlock(elect.advisory_key(lease_name));
+    RETURN false;
+  END IF;
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION elect.advisory_lock(text, interval) IS
+  'As try_advisory_lock, but waits for up to longest (1 ms to 1 s) in the server''s own queue, first come, first served. False: not in time, or a lease of the same name is held. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';

@@ -1,0 +1,37 @@
+CREATE OR REPLACE FUNCTION elect.take_over(
+  name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, priority integer DEFAULT 0,
+  longest interval DEFAULT '1 second'
+) RETURNS elect.lease_grant
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  lease_name CONSTANT text := elect.valid_name(name);
+  contender CONSTANT text := elect.valid_text(holder, 'holder');
+  asked_ttl CONSTANT interval := elect.valid_ttl(ttl);
+  asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
+  key CONSTANT bigint := elect.bind_key(lease_name);
+  lease elect.leases;
+  at timestamptz;
+BEGIN
+  PERFORM elect.require_fresh_snapshots();
+  IF NOT elect.wait_for_lock(key, longest) THEN
+    SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
+    RETURN elect.lease_answer(false, lease, clock_timestamp());
+  END IF;
+  -- The session that the lease was bound to has ended. Its guarded transactions may not have: they come first.
+  lease := elect.lock_vacancy(lease_name);
+  at := clock_timestamp();
+  IF elect.is_held(lease, at) AND lease.is_bound AND lease.holder <> contender
+     AND elect.rank_in_line(lease_name, contender, coalesce(priority, 0), at) = 0 THEN
+    PERFORM elect.end_wait(lease_name, contender);
+    lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata, 'expired');
+    UPDATE elect.leases AS l SET is_bound = true WHERE l.name = lease_name;
+    RETURN elect.lease_answer(true, lease, at);
+  END IF;
+  PERFORM pg_advisory_unlock(key);
+  RETURN elect.lease_answer(false, lease, at);
+END
+$$;
+COMMENT ON FUNCTION elect.take_over(text, text, interval, jsonb, integer, interval) IS
+  'Waits for up to longest (1 ms to 1 s) for the session to end that the lease is bound to (bind_lease), and takes the lease over, under a new token and bound to this session. granted is false if that has not ended, nobody has bound it, or others in line go before: then ask again. Guarded transactions of the old holder are waited for. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';

@@ -1,0 +1,24 @@
+CREATE OR REPLACE FUNCTION elect.hand_over(lease elect.leases, at timestamptz, event text, successor text DEFAULT NULL) RETURNS elect.leases
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  next elect.candidates;
+BEGIN
+  IF successor IS NULL THEN
+    next := elect.first_in_line(lease.name, at);
+  ELSE
+    SELECT * INTO next FROM elect.candidates c
+    WHERE c.lease = lease.name AND c.candidate = successor AND elect.is_waiting(c, at)
+    FOR UPDATE;
+  END IF;
+  IF next.candidate IS NULL THEN
+    RETURN NULL;
+  END IF;
+  PERFORM elect.end_wait(next.lease, next.candidate);
+  RETURN elect.write_grant(lease, lease.name, at, next.candidate, next.ttl, next.metadata, event,
+    elect.accept_time(next.ttl), next.backend);
+END
+$$;
+COMMENT ON FUNCTION elect.hand_over(elect.leases, timestamptz, text, text) IS
+  'Internal. Grants the lease to the first in line, or to the one that is named if it waits; null if there is none. It lasts for the accept time until the new holder renews it. The caller has locked the row FOR UPDATE and read the clock after that.';

@@ -1,0 +1,23 @@
+CREATE OR REPLACE FUNCTION elect.sweep_shares(name text, at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  share elect.leases;
+BEGIN
+  FOR share IN
+    SELECT * FROM elect.leases l
+    WHERE l.part_of = sweep_shares.name AND NOT elect.is_held(l, at)
+    -- A guarded transaction of its holder may still be open. Such a share is over, but counts until that has ended.
+    FOR UPDATE SKIP LOCKED
+  LOOP
+    -- Not kept, unlike other leases: the tokens of all shares come from one row, which stays.
+    DELETE FROM elect.leases l WHERE l.name = share.name;
+    IF share.holder IS NOT NULL THEN
+      PERFORM elect.announce('expired', share.part_of, NULL, share.token, share.holder);
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION elect.sweep_shares(text, timestamptz) IS
+  'Internal. Removes the shares that have run out. The caller has lock_shared and read the clock after that.';

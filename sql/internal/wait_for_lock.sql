@@ -1,0 +1,28 @@
+CREATE OR REPLACE FUNCTION elect.wait_for_lock(key bigint, longest interval) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  before CONSTANT text := current_setting('lock_timeout');
+BEGIN
+  IF longest IS NULL OR longest NOT BETWEEN interval '1 millisecond' AND interval '1 second' THEN
+    -- A statement that waits holds a snapshot, and that holds up vacuum in the whole database.
+    RAISE EXCEPTION 'Invalid longest: expected 1 millisecond to 1 second, got %', coalesce(longest::text, 'null')
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Ask again for as long as you like: each wait is bounded.';
+  END IF;
+  IF pg_try_advisory_lock(key) THEN
+    RETURN true;
+  END IF;
+  PERFORM set_config('lock_timeout', ceil(extract(epoch FROM longest) * 1000)::text, true);
+  BEGIN
+    PERFORM pg_advisory_lock(key);
+  EXCEPTION
+    WHEN lock_not_available THEN
+      PERFORM set_config('lock_timeout', before, true);
+      RETURN false;
+  END;
+  PERFORM set_config('lock_timeout', before, true);
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION elect.wait_for_lock(bigint, interval) IS
+  'Internal. Takes an advisory lock for this session, waiting in the server''s own fair queue for up to that long. False: not in time. Errors: 22023 longest is not 1 ms to 1 s.';

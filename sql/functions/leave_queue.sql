@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.leave_queue(name text, holder text) RETURNS elect.lease_grant
+CREATE OR REPLACE FUNCTION elect.leave_queue(name text, holder text) RETURNS elect.share_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -9,8 +9,8 @@ BEGIN
   -- Waits for a hand-off that is under way; the next look then shows it.
   PERFORM elect.end_wait(lease_name, contender);
   lease := elect.grant_of(lease_name, contender);
-  RETURN elect.lease_answer(lease.holder = contender, lease, clock_timestamp());
+  RETURN elect.lease_answer(coalesce(lease.holder = contender, false), lease, clock_timestamp());
 END
 $$;
 COMMENT ON FUNCTION elect.leave_queue(text, text) IS
-  'Gives up a place in line. granted is true if the holder has been granted the lease all the same: then the token is there to release it with, or to go on. Errors: 22023 bad argument, 55P03 a hand-off was under way for over a second.';
+  'Gives up a place in line. granted is true if the holder has been granted the lease all the same: then lease and token are there to release it with, or to go on. Errors: 22023 bad argument, 55P03 a hand-off was under way for over a second.';

@@ -40,7 +40,7 @@ BEGIN
     WHERE l.name = (k.lease).name AND elect.is_held(k.lease, m.at)
     RETURNING l AS lease
   )
-  SELECT a.name, answer.*
+  SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
   FROM asked a
   CROSS JOIN moment m
   LEFT JOIN renewed r ON (r.lease).name = a.name AND (r.lease).token = a.token

@@ -3,7 +3,8 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF choice IS NULL THEN
-    RAISE EXCEPTION 'Invalid %: expected true or false, got null', argument USING ERRCODE = 'invalid_parameter_value';
+    RAISE EXCEPTION 'Invalid %: expected true or false, got null', argument
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave the argument out for its default.';
   END IF;
   RETURN choice;
 END

@@ -14,10 +14,13 @@ beforeAll(async () => {
 
 /** What may be called, by the kind of access. */
 const reader = [
+  'get_candidates',
+  'get_guards',
   'get_lease',
+  'get_shared',
+  'get_shares',
   'is_held',
   'lease_channel',
-  'get_guards',
   'listen',
   'remaining_time',
   'schema_version',
@@ -27,27 +30,48 @@ const reader = [
 const user = [
   ...reader,
   'acquire_lease',
+  'acquire_queued',
+  'acquire_share',
+  'advisory_lock',
   'advisory_unlock',
   'assert_lease',
   'begin_operation',
+  'bind_lease',
   'compare_and_swap',
   'compare_and_swap_version',
+  'enter_barrier',
   'fail_operation',
   'finish_operation',
+  'get_assignment',
+  'get_candidacy',
   // Triggers of protected tables are made and run with the rights of the tables' owners.
   'guard_write',
+  'leave_queue',
+  'listen_here',
   'protect_from_truncate',
   'protect_table',
+  'refresh_candidates',
   'release_lease',
+  'release_queued',
   'renew_lease',
   'renew_leases',
+  'set_capacity',
+  'take_over',
   'transfer_lease',
   'try_advisory_lock',
   'try_advisory_xact_lock',
   'unprotect_table',
   'valid_name',
 ]
-const admin = [...user, 'force_release', 'grant_access', 'prune_leases', 'prune_operations', 'revoke_access']
+const admin = [
+  ...user,
+  'force_release',
+  'grant_access',
+  'prune_leases',
+  'prune_operations',
+  'request_step_down',
+  'revoke_access',
+]
 const kinds = [
   ['reader', reader],
   ['user', user],
@@ -78,6 +102,12 @@ const onTheTable = [
   'SELECT FROM elect.leases FOR UPDATE',
   'DO $$ BEGIN LOCK elect.leases; END $$',
   'ALTER TABLE elect.leases DISABLE TRIGGER ALL',
+  'SELECT * FROM elect.candidates',
+  'UPDATE elect.candidates SET priority = 1',
+  'DELETE FROM elect.candidates',
+  'SELECT * FROM elect.shared_leases',
+  'UPDATE elect.shared_leases SET capacity = 1',
+  'DELETE FROM elect.shared_leases',
 ]
 
 async function expectNoTable(role: string): Promise<void> {
@@ -144,6 +174,20 @@ test('a user can do its work, and a reader can watch it', async () => {
   await session.query("SELECT elect.unlisten('{work}')")
   await session.query('SET ROLE elect_user')
   const { token: next } = await acquire(session, 'work', 'ada')
+  // The line, with the rights of one who contends, and seen by one who watches.
+  await session.query('SELECT elect.listen_here()')
+  expect(await scalar(session, "SELECT rank FROM elect.acquire_lease('work', 'bob', wait => true)")).toBe(0)
+  expect(await scalar(session, "SELECT rank FROM elect.refresh_candidates('{work}', '{bob}')")).toBe(0)
+  expect(await scalar(session, "SELECT rank FROM elect.get_candidacy('work', 'bob')")).toBe(0)
+  await session.query('SET ROLE elect_reader')
+  expect(await scalar(session, "SELECT candidate FROM elect.get_candidates('work')")).toBe('bob')
+  await session.query('SET ROLE elect_user')
+  expect(await scalar(session, "SELECT granted FROM elect.leave_queue('work', 'bob')")).toBe(false)
+  expect(await scalar(session, "SELECT elect.bind_lease('work', $1)", [next])).toBe(true)
+  const queued = "SELECT token::float8 FROM elect.acquire_queued('queued', 'ada')"
+  expect(
+    await scalar(session, "SELECT elect.release_queued('queued', $1)", [await scalar(session, queued)]),
+  ).toBe(true)
   expect(await scalar(session, "SELECT granted FROM elect.transfer_lease('work', $1, 'bob')", [next])).toBe(
     true,
   )
@@ -152,8 +196,9 @@ test('a user can do its work, and a reader can watch it', async () => {
   expect(await scalar(session, "SELECT elect.advisory_unlock('mutex')")).toBe(true)
   expect(await scalar(session, "SELECT elect.try_advisory_xact_lock('mutex')")).toBe(true)
   await session.query('SET ROLE elect_admin')
+  expect(await scalar(session, "SELECT elect.request_step_down('work')")).toBe(true)
   expect(await scalar(session, "SELECT elect.force_release('work', 'a test')")).toBe(true)
-  expect(await scalar(session, "SELECT elect.prune_leases('0 seconds')::int")).toBe(1)
+  expect(await scalar(session, "SELECT elect.prune_leases('0 seconds')::int")).toBe(2)
   await session.query('RESET ROLE')
 })
 

@@ -9,11 +9,21 @@ let token: number
 beforeAll(async () => {
   client = await database.connect()
   token = await grantTo(client, 'taken', 'ada', '1 hour')
+  // One that waits, so that there is a place that a bad call could touch.
+  await client.query("SELECT elect.acquire_lease('taken', 'waits', '1 hour', wait => true)")
 })
 
-/** The whole table, with the place and the writer of each row. */
-function tableAsIs(): Promise<unknown[]> {
-  return rowsOf(client, 'SELECT ctid, xmin, xmax, l.* FROM elect.leases l ORDER BY name')
+/** The whole tables, with the place and the writer of each row. */
+async function tablesAsTheyAre(): Promise<unknown[]> {
+  return [
+    await rowsOf(client, 'SELECT ctid, xmin, xmax, l.* FROM elect.leases l ORDER BY name'),
+    await rowsOf(client, 'SELECT ctid, xmin, xmax, c.* FROM elect.candidates c ORDER BY lease, candidate'),
+  ]
+}
+
+/** What this session would still keep others out with. */
+function sessionLocks(): Promise<unknown[]> {
+  return rowsOf(client, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
 }
 
 interface BadCall {
@@ -39,6 +49,16 @@ const calls = {
   compare_and_swap: "elect.compare_and_swap($, 'b', null)",
   compare_and_swap_version: "elect.compare_and_swap_version($, 'b', 0)",
   get_lease: 'elect.get_lease($)',
+  leave_queue: "elect.leave_queue($, 'bob')",
+  refresh_candidates: "elect.refresh_candidates(ARRAY[$]::text[], '{bob}')",
+  get_candidacy: "elect.get_candidacy($, 'bob')",
+  get_candidates: 'elect.get_candidates($)',
+  request_step_down: 'elect.request_step_down($)',
+  bind_lease: 'elect.bind_lease($, 1)',
+  take_over: "elect.take_over($, 'bob')",
+  acquire_queued: "elect.acquire_queued($, 'bob')",
+  release_queued: 'elect.release_queued($, 1)',
+  advisory_lock: 'elect.advisory_lock($)',
   assert_lease: 'elect.assert_lease($, 1)',
   force_release: "elect.force_release($, 'a test')",
   try_advisory_lock: 'elect.try_advisory_lock($)',
@@ -57,7 +77,12 @@ const badNames: BadCall[] = Object.values(calls).flatMap((call) => [
 
 const badTexts: BadCall[] = [
   ['holder', "elect.acquire_lease('new', $)"],
-  ['successor', "elect.transfer_lease('taken', 1, $)"],
+  ['holder', "elect.acquire_lease('taken', $, wait => true)"],
+  ['holder', "elect.leave_queue('taken', $)"],
+  ['holder', "elect.refresh_candidates('{taken}', ARRAY[$]::text[])"],
+  ['holder', "elect.get_candidacy('taken', $)"],
+  ['holder', "elect.take_over('taken', $)"],
+  ['holder', "elect.acquire_queued('new', $)"],
   ['reason', "elect.force_release('taken', $)"],
 ].flatMap(([argument = '', call = '']) => [
   { call: call.replace('$', "''"), message: `${textMessage(argument)} 0 bytes` },
@@ -66,6 +91,12 @@ const badTexts: BadCall[] = [
 ])
 
 const badValues: BadCall[] = [
+  // Null is fine as a successor: it means the first in line.
+  { call: "elect.transfer_lease('taken', 1, '')", message: `${textMessage('successor')} 0 bytes` },
+  {
+    call: `elect.transfer_lease('taken', 1, ${tooLongText})`,
+    message: `${textMessage('successor')} 501 bytes`,
+  },
   {
     call: `elect.compare_and_swap('new', ${tooLongText}, null)`,
     message: `${textMessage('next')} 501 bytes`,
@@ -86,6 +117,8 @@ const badTokens: BadCall[] = [
   "elect.release_lease('taken', $)",
   "elect.transfer_lease('taken', $, 'bob')",
   "elect.assert_lease('taken', $)",
+  "elect.bind_lease('taken', $)",
+  "elect.release_queued('taken', $)",
 ].flatMap((call) =>
   ['0', '-1', 'null'].map((bad) => ({ call: call.replace('$', bad), message: `${tokenMessage} ${bad}` })),
 )
@@ -99,8 +132,13 @@ const badVersions: BadCall[] = ['-1', 'null'].map((bad) => ({
 /** Null is a bad ttl only for a grant: elsewhere it means as before, or for ever. */
 const badTtls: BadCall[] = [
   { call: "elect.acquire_lease('new', 'bob', null)", message: `${ttlMessage} null` },
+  { call: "elect.take_over('taken', 'bob', null)", message: `${ttlMessage} null` },
+  { call: "elect.acquire_queued('new', 'bob', null)", message: `${ttlMessage} null` },
   ...[
     "elect.acquire_lease('new', 'bob', $)",
+    "elect.acquire_lease('taken', 'bob', $, wait => true)",
+    "elect.take_over('taken', 'bob', $)",
+    "elect.acquire_queued('new', 'bob', $)",
     "elect.renew_lease('taken', 1, $)",
     "elect.renew_leases('{taken}', '{1}', $)",
     "elect.compare_and_swap('new', 'b', null, $)",
@@ -117,10 +155,56 @@ const badTtls: BadCall[] = [
   },
 ]
 
-const badOthers: BadCall[] = [
+/** A statement that waits holds up vacuum: it may for a second. */
+const badWaits: BadCall[] = [
+  "elect.acquire_queued('new', 'bob', longest => $)",
+  "elect.advisory_lock('new', $)",
+  "elect.bind_lease('taken', 1, $)",
+  "elect.take_over('taken', 'bob', longest => $)",
+].flatMap((call) =>
+  ['00:00:00', '00:00:00.000999', '00:00:01.000001', '-00:00:01', '1 mon', null].map((bad) => ({
+    call: call.replace('$', bad === null ? 'null' : `interval '${bad}'`),
+    message: `Invalid longest: expected 1 millisecond to 1 second, got ${bad}`,
+  })),
+)
+
+const badChoices: BadCall[] = [
   {
-    call: "elect.acquire_lease('new', 'bob', metadata => to_jsonb(repeat('x', 4095)))",
+    call: "elect.acquire_lease('taken', 'bob', wait => null)",
+    message: 'Invalid wait: expected true or false, got null',
+  },
+  {
+    call: "elect.transfer_lease('taken', 1, 'bob', null)",
+    message: 'Invalid must_wait: expected true or false, got null',
+  },
+  {
+    call: "elect.force_release('taken', 'a test', null)",
+    message: 'Invalid terminate: expected true or false, got null',
+  },
+]
+
+const badOthers: BadCall[] = [
+  ...[
+    "elect.acquire_lease('new', 'bob', $)",
+    "elect.acquire_lease('taken', 'bob', $, wait => true)",
+    "elect.take_over('taken', 'bob', $)",
+    "elect.acquire_queued('new', 'bob', $)",
+  ].map((call) => ({
+    call: call.replace('$', "metadata => to_jsonb(repeat('x', 4095))"),
     message: 'Invalid metadata: expected at most 4096 bytes of JSON, got 4097',
+  })),
+  ...['null', "'{}'", "'{a,b}'"].map((bad) => ({
+    call: `elect.refresh_candidates('{taken}', ${bad})`,
+    message: `Invalid holders: expected one for each of 1 names, got ${{ null: 'null', "'{}'": '0' }[bad] ?? '2'}`,
+  })),
+  {
+    call: "elect.refresh_candidates(null, '{a}')",
+    message: 'Invalid holders: expected one for each of null names, got 1',
+  },
+  // One bad pair spoils the call for all.
+  {
+    call: "elect.refresh_candidates('{taken,taken}', ARRAY['waits', ''])",
+    message: `${textMessage('holder')} 0 bytes`,
   },
   ...['null', "'{}'", "'{1,2}'"].map((bad) => ({
     call: `elect.renew_leases('{taken}', ${bad})`,
@@ -149,20 +233,23 @@ const badOthers: BadCall[] = [
 ]
 
 async function expectRefused({ call, message }: BadCall): Promise<void> {
-  const before = await tableAsIs()
+  const before = await tablesAsTheyAre()
   const failure = await failureOf(client.query(`SELECT * FROM ${call}`))
   expect({ code: failure.code, message: failure.message }).toEqual({ code: '22023', message })
   expect(failure.hint).toBeTruthy()
-  expect(await tableAsIs()).toEqual(before)
+  expect(await tablesAsTheyAre()).toEqual(before)
+  expect(await sessionLocks()).toEqual([])
 }
 
 describe.each([
   ['names', badNames],
   ['holders, successors and reasons', badTexts],
-  ['values of registers', badValues],
+  ['values of registers and successors', badValues],
   ['tokens', badTokens],
   ['versions', badVersions],
   ['ttls', badTtls],
+  ['waits', badWaits],
+  ['choices', badChoices],
   ['others', badOthers],
 ])('bad %s are refused with 22023, what was expected and a hint', (_what, badCalls) => {
   test.each(badCalls)('$call', expectRefused)
@@ -193,12 +280,12 @@ test('the limits themselves are fine', async () => {
 })
 
 test('a zero byte is refused by the server, before any function sees it', async () => {
-  const before = await tableAsIs()
+  const before = await tablesAsTheyAre()
   for (const values of [
     ['new\0', 'bob'],
     ['new', 'b\0b'],
   ]) {
     expect(await sqlStateOf(client.query('SELECT elect.acquire_lease($1, $2)', values))).toBe('22021')
   }
-  expect(await tableAsIs()).toEqual(before)
+  expect(await tablesAsTheyAre()).toEqual(before)
 })

@@ -37,6 +37,7 @@ test('get_lease and the view tell who holds a lease', async () => {
     acquired_at: row.acquired_at,
     expires_at: row.expires_at,
     expires_in: expect.anything(),
+    step_down_requested: false,
   })
   const { expires_in: _left, ...same } = { ...lease }
   expect(await listed('held')).toEqual([
@@ -46,6 +47,7 @@ test('get_lease and the view tell who holds a lease', async () => {
       ttl: { hours: 1 },
       renewed_at: row.renewed_at,
       expires_in: expect.anything(),
+      part_of: null,
       ...same,
     },
   ])

@@ -70,6 +70,26 @@ export function requireVersion(version: unknown): asserts version is number {
   )
 }
 
+const PRIORITY_MAX = 2 ** 31 - 1
+
+/** @throws InvalidArgumentError unless it is a whole number that the database takes as a priority. */
+export function requirePriority(priority: unknown): asserts priority is number {
+  requireCount('priority', priority, -PRIORITY_MAX, PRIORITY_MAX)
+}
+
+/** @throws InvalidArgumentError unless it is a whole number within the bounds. */
+export function requireCount(
+  argument: string,
+  value: unknown,
+  min: number,
+  max: number,
+): asserts value is number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return
+  throw new InvalidArgumentError(
+    `Invalid ${argument}: expected a whole number from ${min} to ${max}, got ${typeof value === 'number' ? value : kindOf(value)}`,
+  )
+}
+
 /** @throws InvalidArgumentError unless it is a function. */
 export function requireFunction(argument: string, value: unknown): void {
   if (typeof value === 'function') return

@@ -1,28 +1,33 @@
 /**
- * Waiting for a lease, without polling: a candidate asks, and asks again when the database says that something changed, when the lease
- * that it was refused runs out, or when an attempt has failed.
+ * Waiting for a lease, in line: a candidate asks once and is given a place; from then on it is told. It asks again when the lease runs
+ * out, when its place is gone, or when an attempt has failed.
  */
 import { isTransient } from './errors.ts'
 import type { LeaseContext, LeaseRequest } from './holding.ts'
 import { jittered, type Random } from './jitter.ts'
-import { Lease, requestLease } from './lease.ts'
+import { Lease, lookForLease, requestLease } from './lease.ts'
+import type { Line } from './line.ts'
+import { leaveQueue } from './line-queries.ts'
 import { describeError } from './logger.ts'
 import type { Notifier } from './notifier.ts'
-import { type LeaseAnswer, releaseLease } from './queries.ts'
+import type { Candidacy } from './queries.ts'
 import type { Timing } from './timing.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** What candidates of one client share. */
 export interface CandidacyContext extends LeaseContext {
   readonly notifier: Notifier
+  readonly line: Line
 }
 
-/** Candidates that hear of the same change try within this time of each other. */
-const NOTIFIED_SPREAD_MS = 5
-/** Candidates that wait for the same expiry try within this time after it. */
-const EXPIRED_SPREAD_MS = 50
 /** A lease that changes hands, or is in use by a guarded transaction, sends no word when that is over: look often. */
 const UNSETTLED_RETRY_MS = 100
+/** From an expiry to the first attempt: a timer, and the server's clock, can be that much early. */
+const EXPIRY_GRACE_MS = 2
+/** The database lets a candidate take a vacant lease this much later for each one that goes before it (`elect.is_turn`). */
+const RANK_DELAY_MS = 250
+/** What is handed to a candidate that hears nothing is given to the next after 2 seconds: look well before. */
+const DEAF_LOOK_MS = 500
 
 /**
  * Waits until the lease is granted.
@@ -35,40 +40,70 @@ export async function waitForLease(
   request: LeaseRequest,
   signal: AbortSignal,
 ): Promise<Lease> {
-  const { clock, random, notifier, logger } = context
-  const { name, timing } = request
+  const { clock, random, line, logger } = context
+  const { name, holder, timing } = request
   const changed = new Wakeup(clock)
-  let unwatch: (() => void) | undefined
-  let lateToken: number | null = null
+  let isAsked = false
+  let giveUpPlace: (() => void) | undefined
+  let isInLine = false
   try {
     for (;;) {
-      if (signal.aborted) {
-        // Granted, but too late to be trusted: known to be its own, it need not keep the others out.
-        if (lateToken !== null)
-          await releaseLease(context.executor, { name, token: lateToken }).catch(() => undefined)
-        throw signal.reason
-      }
+      signal.throwIfAborted()
       let delayMs: number
       try {
-        const outcome = await requestLease(context, request)
-        if (outcome instanceof Lease) return await unlessAborted(outcome, signal)
-        lateToken = outcome.holder === request.holder ? outcome.token : null
-        delayMs = nextAttemptInMs(outcome, request.holder, timing, random)
-        logger.debug({ lease: name, holder: outcome.holder, delayMs }, 'waiting for a lease')
+        // Its place stands: looking is enough, and writes nothing.
+        isAsked = true
+        const outcome: Lease | Candidacy = await (isInLine ? look(context, request) : requestLease(context, request, true))
+        if (outcome instanceof Lease) {
+          isAsked = false
+          return await unlessAborted(outcome, signal)
+        }
+        isInLine = outcome.rank !== null
+        delayMs = nextAttemptInMs(outcome, holder, timing, random)
+        logger.debug(
+          { lease: name, holder: outcome.holder, rank: outcome.rank, delayMs },
+          'waiting for a lease',
+        )
+        if (outcome.rank !== null) giveUpPlace ??= line.keep({ name, holder, timing, wake: changed.wake })
       } catch (error) {
         if (!isTransient(error)) throw error
+        isInLine = false
         delayMs = jittered(timing.retryIntervalMs, random, 0.5)
         logger.info({ lease: name, error: describeError(error) }, 'could not ask for a lease, trying again')
       }
-      // Only now: who is granted the lease at once needs no LISTEN. It wakes this loop when it is in force.
-      unwatch ??= notifier.watch(name, changed.wake)
-      if (await changed.wait(delayMs, signal)) {
-        await new Wakeup(clock).wait(random() * NOTIFIED_SPREAD_MS, signal)
-      }
+      const isDeaf = giveUpPlace !== undefined && !line.isHeard
+      await changed.wait(isDeaf ? Math.min(delayMs, DEAF_LOOK_MS) : delayMs, signal)
     }
+  } catch (error) {
+    // Its place, or what it was handed meanwhile, need not keep the others out.
+    if (isAsked && (signal.aborted || giveUpPlace !== undefined)) leave(context, request)
+    throw error
   } finally {
-    unwatch?.()
+    giveUpPlace?.()
   }
+}
+
+/** Looks how a candidate stands that has a place in line, and asks only if it has to. */
+async function look(context: CandidacyContext, request: LeaseRequest): Promise<Lease | Candidacy> {
+  const outcome = await lookForLease(context, request)
+  return outcome instanceof Lease || !mustAsk(outcome, request)
+    ? outcome
+    : requestLease(context, request, true)
+}
+
+/** Whether a candidate that stands in line has to ask, because nobody will hand it the lease. */
+function mustAsk({ holder, rank }: Candidacy, request: LeaseRequest): boolean {
+  if (holder === request.holder || holder === null || rank === null) return true
+  // Somebody holds a share, but there may be room beside it that came free without a word, as by an expiry.
+  return rank === 0 && request.share !== undefined
+}
+
+/** Whoever stops waiting need not wait for this; if it does not come through, the place ends by itself. */
+function leave({ executor, pending }: CandidacyContext, request: LeaseRequest): void {
+  const leaving = leaveQueue(executor, request, { timeoutMs: request.timing.queryTimeoutMs })
+    .catch(() => undefined)
+    .finally(() => pending.delete(leaving))
+  pending.add(leaving)
 }
 
 async function unlessAborted(lease: Lease, signal: AbortSignal): Promise<Lease> {
@@ -79,12 +114,14 @@ async function unlessAborted(lease: Lease, signal: AbortSignal): Promise<Lease> 
   return lease
 }
 
-/** How long a refused candidate waits before it asks again, unless it is woken. */
-export function nextAttemptInMs(answer: LeaseAnswer, self: string, timing: Timing, random: Random): number {
+/** How long a refused candidate waits before it looks again, unless it is woken. */
+export function nextAttemptInMs(answer: Candidacy, self: string, timing: Timing, random: Random): number {
+  const rank = answer.rank ?? 0
   if (answer.holder === null || answer.holder === self) {
-    return jittered(Math.min(UNSETTLED_RETRY_MS, timing.retryIntervalMs), random, 0.5)
+    const unsettledMs = Math.min(UNSETTLED_RETRY_MS, timing.retryIntervalMs) + rank * RANK_DELAY_MS
+    return jittered(unsettledMs, random, 0.5)
   }
   // It does not expire. A look now and then makes up for a notification that the server left out.
   if (answer.expiresInMs === null) return jittered(timing.ttlMs, random)
-  return answer.expiresInMs + random() * EXPIRED_SPREAD_MS
+  return answer.expiresInMs + EXPIRY_GRACE_MS + rank * RANK_DELAY_MS
 }

@@ -1,22 +1,23 @@
 import { setMaxListeners } from 'node:events'
+import { acquireWithin, requireWait, WAIT_KEYS, type WaitOptions } from './acquire.ts'
 import { type AdvisoryLock, AdvisoryLocks } from './advisory-lock.ts'
 import {
   requireFunction,
   requireKnownKeys,
   requireName,
-  requireSignal,
+  requirePriority,
   requireValue,
   requireVersion,
 } from './arguments.ts'
-import { waitForLease } from './candidacy.ts'
 import { ControlConnection } from './connection.ts'
 import { Election, type ElectionContext } from './election.ts'
-import { AcquireTimeoutError, ClosedError } from './errors.ts'
+import { ClosedError } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { makeHolder } from './holder.ts'
 import type { LeaseRequest } from './holding.ts'
 import { installSchema } from './install.ts'
 import { Lease, requestLease } from './lease.ts'
+import { Line } from './line.ts'
 import { Notifier } from './notifier.ts'
 import {
   type LeaseOptions,
@@ -29,11 +30,9 @@ import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo, releas
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
 /** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
-export interface AcquireOptions extends LeaseOptions {
-  /** Stops waiting. A lease that was granted meanwhile is given back. */
-  signal?: AbortSignal
-  /** How long to wait for the lease. Default: for ever. */
-  timeoutMs?: number
+export interface AcquireOptions extends LeaseOptions, WaitOptions {
+  /** Place in line: larger ones go first, among equals who came first. Default 0. */
+  priority?: number
 }
 
 /** Options of a compare-and-swap. */
@@ -42,7 +41,6 @@ export interface SwapOptions {
   ttlMs?: number
 }
 
-const WAIT_MS_MAX = 2 ** 31 - 1
 /** A swap waits at most a second for each of up to three locks. */
 const SWAP_TIMEOUT_MS = 5000
 
@@ -92,6 +90,7 @@ export class PgElect implements AsyncDisposable {
       executor: this.#connection,
       heartbeat: this.#heartbeat,
       notifier: this.#notifier,
+      line: new Line(this.#heartbeat, this.#notifier),
       clock,
       random,
       logger,
@@ -127,27 +126,16 @@ export class PgElect implements AsyncDisposable {
   }
 
   /**
-   * Waits until the lease is granted. Keep to `await using`, or call `release()`.
+   * Waits in line until the lease is granted. Keep to `await using`, or call `release()`.
    *
    * @throws AcquireTimeoutError after `timeoutMs`; the signal's reason if it aborts; InvalidArgumentError on a bad argument.
    */
   async acquire(name: string, options: AcquireOptions = {}): Promise<Lease> {
-    const request = this.#request(name, options, ['signal', 'timeoutMs'])
-    const { signal, timeoutMs } = options
-    requireSignal(signal)
-    const timeout = new AbortController()
-    const stops = [this.#closing.signal, timeout.signal, ...(signal === undefined ? [] : [signal])]
-    if (timeoutMs === undefined) return waitForLease(this.#context, request, AbortSignal.any(stops))
-
-    requireDuration('timeoutMs', timeoutMs, 0, WAIT_MS_MAX)
-    const timer = this.#options.clock.setTimer(() => {
-      timeout.abort(new AcquireTimeoutError(name, timeoutMs))
-    }, timeoutMs)
-    try {
-      return await waitForLease(this.#context, request, AbortSignal.any(stops))
-    } finally {
-      timer.cancel()
-    }
+    const { priority = 0 } = options
+    requirePriority(priority)
+    requireWait(options)
+    const request = this.#request(name, options, ['priority', ...WAIT_KEYS])
+    return acquireWithin(this.#context, { ...request, priority }, options)
   }
 
   /** Asks for the lease once, without waiting. Null if somebody else holds it. */
@@ -275,7 +263,8 @@ export class PgElect implements AsyncDisposable {
     this.#assertOpen()
     requireName(name)
     const { timing, metadata } = resolveLeaseOptions(options, this.#options.timing, alsoKnown)
-    return { name, holder: makeHolder(this.#options.holder), metadata, timing }
+    const holder = makeHolder(this.#options.holder)
+    return { name, holder, metadata, timing, priority: 0, share: undefined }
   }
 
   #assertOpen(): void {

@@ -19,7 +19,7 @@ interface ConnectionEvents {
   /** The session ended, for whatever reason. The next one knows nothing of it: no LISTEN, no advisory lock. */
   lost: []
   /** A notification came on a channel. */
-  notified: [channel: string]
+  notified: [channel: string, message: string]
 }
 
 interface ConnectionDependencies {
@@ -153,7 +153,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       destroySocket(client)
       throw new ConnectionError('The connection was closed while it was being made')
     }
-    client.on('notification', (message) => this.emit('notified', message.channel))
+    client.on('notification', (message) => this.emit('notified', message.channel, message.payload ?? ''))
     client.once('end', () => {
       this.#session = undefined
       if (!this.#closed) logger.warn({}, 'lost the control connection to the database')

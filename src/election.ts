@@ -101,6 +101,8 @@ export class Election extends EventEmitter<ElectionEvents> {
       holder: makeHolder(holderLabel),
       metadata: this.#metadata,
       timing: this.#timing,
+      priority: 0,
+      share: undefined,
     }
     this.#isCandidate = true
     this.#tellState()

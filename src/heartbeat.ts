@@ -1,5 +1,6 @@
 /**
- * The renewal loop: one statement a beat renews all leases of the process that are due, however many there are.
+ * The renewal loop: one statement a beat renews all leases of the process that are due, and refreshes all its places in line,
+ * however many there are.
  *
  * A beat that fails is followed by quick retries, one at a time, until each lease's own deadline ends them: losing the connection
  * is not losing the lease. The heartbeat decides nothing about trust; it tells each lease what the database answered.
@@ -7,8 +8,9 @@
 import type { Clock, Instant, Timer } from './clock.ts'
 import { BusyError } from './errors.ts'
 import { jittered, type Random } from './jitter.ts'
+import { beat } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
-import { type Executor, type LeaseAnswer, renewLeases } from './queries.ts'
+import type { Candidacy, Executor, LeaseAnswer } from './queries.ts'
 import type { Timing } from './timing.ts'
 
 /** What the heartbeat keeps alive. */
@@ -20,6 +22,15 @@ export interface Renewable {
   extended(sentAt: Instant, expiresInMs: number | null): void
   /** The database says that it is held no more. */
   refused(answer: LeaseAnswer): void
+}
+
+/** A place in line that the heartbeat keeps. */
+export interface Refreshable {
+  readonly name: string
+  readonly holder: string
+  readonly timing: Timing
+  /** How it stands, as the database has answered. */
+  stands(candidacy: Candidacy): void
 }
 
 interface HeartbeatDependencies {
@@ -37,8 +48,8 @@ const EARLY_PART = 0.5
 
 export class Heartbeat {
   readonly #dependencies: HeartbeatDependencies
-  /** When each lease is to be renewed next, by the monotonic clock. */
-  readonly #dueAtMs = new Map<Renewable, number>()
+  /** When each lease or place is to be renewed next, by the monotonic clock. */
+  readonly #dueAtMs = new Map<Renewable | Refreshable, number>()
   #timer: Timer | undefined
   #beating = false
 
@@ -46,13 +57,17 @@ export class Heartbeat {
     this.#dependencies = dependencies
   }
 
-  /** Renews the lease from now on; it was granted or renewed a moment ago. */
-  add(lease: Renewable): void {
-    this.#dueAtMs.set(lease, this.#nextBeatAtMs(lease))
+  /**
+   * Renews the lease, or keeps the place in line, from now on; it was granted or renewed a moment ago.
+   *
+   * @param withinMs - when to do so first, if that is earlier than its interval
+   */
+  add(lease: Renewable | Refreshable, withinMs = Number.POSITIVE_INFINITY): void {
+    this.#dueAtMs.set(lease, Math.min(this.#nextBeatAtMs(lease), this.#nowMs() + withinMs))
     this.#arm()
   }
 
-  remove(lease: Renewable): void {
+  remove(lease: Renewable | Refreshable): void {
     if (this.#dueAtMs.delete(lease)) this.#arm()
   }
 
@@ -75,7 +90,7 @@ export class Heartbeat {
    * @throws PgElectError if the database cannot be asked, or BusyError if it did not say yes or no; the lease is then tried again soon.
    */
   async renewNow(lease: Renewable): Promise<void> {
-    const [answer] = await this.#renew([lease])
+    const [answer] = await this.#renew([lease], [])
     if (answer?.granted == null)
       throw new BusyError(`Another transaction is at lease ${JSON.stringify(lease.name)}`)
   }
@@ -84,12 +99,12 @@ export class Heartbeat {
     return this.#dependencies.clock.now().monotonicMs
   }
 
-  #nextBeatAtMs(lease: Renewable): number {
+  #nextBeatAtMs(lease: Renewable | Refreshable): number {
     // Only ever early: late could be past the deadline. Spread, so that processes started together drift apart.
     return this.#nowMs() + lease.timing.renewIntervalMs * (1 - 0.1 * this.#dependencies.random())
   }
 
-  #nextRetryAtMs(lease: Renewable): number {
+  #nextRetryAtMs(lease: Renewable | Refreshable): number {
     return this.#nowMs() + jittered(lease.timing.retryIntervalMs, this.#dependencies.random)
   }
 
@@ -105,12 +120,12 @@ export class Heartbeat {
   async #beat(): Promise<void> {
     this.#beating = true
     const now = this.#nowMs()
-    const due: Renewable[] = []
+    const due: (Renewable | Refreshable)[] = []
     for (const [lease, dueAtMs] of this.#dueAtMs) {
       if (dueAtMs <= now + lease.timing.renewIntervalMs * EARLY_PART) due.push(lease)
     }
     try {
-      if (due.length > 0) await this.#renew(due)
+      if (due.length > 0) await this.#renew(due.filter(isLease), due.filter(isPlace))
     } catch (error) {
       this.#dependencies.logger.warn(
         { leases: due.length, error: describeError(error) },
@@ -123,11 +138,14 @@ export class Heartbeat {
     }
   }
 
-  async #renew(leases: readonly Renewable[]): Promise<readonly LeaseAnswer[]> {
+  async #renew(
+    leases: readonly Renewable[],
+    places: readonly Refreshable[],
+  ): Promise<readonly LeaseAnswer[]> {
     const { executor, clock } = this.#dependencies
-    const timeoutMs = Math.min(...leases.map((lease) => lease.timing.queryTimeoutMs))
+    const timeoutMs = Math.min(...[...leases, ...places].map(({ timing }) => timing.queryTimeoutMs))
     const sentAt = clock.now()
-    const answers = await renewLeases(executor, leases, { timeoutMs })
+    const { renewed: answers, stand } = await beat(executor, leases, places, { timeoutMs })
     for (const [place, lease] of leases.entries()) {
       const answer = answers[place]
       if (answer?.granted === true) {
@@ -140,11 +158,25 @@ export class Heartbeat {
         this.#schedule(lease, this.#nextRetryAtMs(lease))
       }
     }
+    for (const [index, place] of places.entries()) {
+      const candidacy = stand[index]
+      if (candidacy === undefined || !this.#dueAtMs.has(place)) continue
+      this.#schedule(place, this.#nextBeatAtMs(place))
+      place.stands(candidacy)
+    }
     return answers
   }
 
   /** A lease may have been removed while the database was asked: it does not come back. */
-  #schedule(lease: Renewable, dueAtMs: number): void {
+  #schedule(lease: Renewable | Refreshable, dueAtMs: number): void {
     if (this.#dueAtMs.has(lease)) this.#dueAtMs.set(lease, dueAtMs)
   }
+}
+
+function isLease(item: Renewable | Refreshable): item is Renewable {
+  return 'token' in item
+}
+
+function isPlace(item: Renewable | Refreshable): item is Refreshable {
+  return !isLease(item)
 }

@@ -5,6 +5,7 @@ import type { Heartbeat } from './heartbeat.ts'
 import type { Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import { type Executor, type LeaseAnswer, type Metadata, releaseLease } from './queries.ts'
+import type { ShareRequest } from './share-queries.ts'
 import type { Timing } from './timing.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -29,6 +30,16 @@ export interface LeaseRequest {
   readonly holder: string
   readonly metadata: Metadata | undefined
   readonly timing: Timing
+  /** Its place in line if it waits: larger ones go first. */
+  readonly priority: number
+  /** It wants a share of what several may hold, rather than a lease of its own. */
+  readonly share: ShareRequest | undefined
+}
+
+/** A grant as the database gave it: a share has a name of its own. */
+export interface Granted {
+  readonly name: string
+  readonly token: number
 }
 
 const RELEASE_ATTEMPTS = 3
@@ -59,8 +70,8 @@ export class Holding implements AsyncDisposable {
   #isOver = false
 
   /** @internal */
-  constructor(context: LeaseContext, request: LeaseRequest, token: number, trust: Trust) {
-    this.name = request.name
+  constructor(context: LeaseContext, request: LeaseRequest, { name, token }: Granted, trust: Trust) {
+    this.name = name
     this.holder = request.holder
     this.token = token
     this.metadata = request.metadata
@@ -68,7 +79,8 @@ export class Holding implements AsyncDisposable {
     this.#context = context
     this.#trust = trust
     context.held.add(this)
-    context.heartbeat.add(this)
+    // What was handed over is short at first, and has to be renewed sooner than at the usual beat.
+    context.heartbeat.add(this, this.remainingMs / 3)
     this.#watchDeadline()
   }
 

@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Pool, PoolClient } from 'pg'
 import { requireFunction, requireText } from './arguments.ts'
-import type { Clock } from './clock.ts'
+import type { Clock, Instant } from './clock.ts'
 import { remainingMs, type Trust } from './deadline.ts'
 import { fromDriver, LeaseLostError } from './errors.ts'
 import {
@@ -13,9 +13,11 @@ import {
   runGuarded,
   type TransactionOptions,
 } from './guard.ts'
-import { Holding, type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
+import { type Granted, Holding, type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
+import { getCandidacy } from './line-queries.ts'
 import { type OnceOptions, type Operation, recordFailure, runOnce, runOnceInside } from './operations.ts'
-import { acquireLease, type Executor, type LeaseAnswer } from './queries.ts'
+import { acquireLease, type Candidacy, type Executor } from './queries.ts'
+import { acquireShare } from './share-queries.ts'
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
 const GUARD_TIMEOUT_MS_DEFAULT = 60_000
@@ -34,8 +36,8 @@ export class Lease extends Holding {
   readonly #operations = new Map<string, Promise<unknown>>()
 
   /** @internal Leases are made by {@link requestLease}. */
-  constructor(context: LeaseContext, request: LeaseRequest, token: number, trust: Trust) {
-    super(context, request, token, trust)
+  constructor(context: LeaseContext, request: LeaseRequest, granted: Granted, trust: Trust) {
+    super(context, request, granted, trust)
     this.#executor = context.executor
     this.#clock = context.clock
   }
@@ -204,40 +206,78 @@ export class Lease extends Holding {
 /**
  * Asks once for a lease.
  *
+ * @param standsInLine - whether to take a place in line if it is refused
  * @returns the lease, or the answer that refused it. A grant that came after its own deadline is a refusal with the contender's own
  * name as the holder: asking again settles it, under the same token.
  */
 export async function requestLease(
   context: LeaseContext,
   request: LeaseRequest,
-): Promise<Lease | LeaseAnswer> {
-  const asking = ask(context, request)
-  context.pending.add(asking)
-  return asking.finally(() => context.pending.delete(asking))
+  standsInLine = false,
+): Promise<Lease | Candidacy> {
+  return pending(context, async () => {
+    const { executor } = context
+    const { timing, share } = request
+    if (context.isLockedHere(request.name)) return NOBODY_KNOWN
+    const sentAt = context.clock.now()
+    const asked = {
+      ...request,
+      ttlMs: timing.ttlMs,
+      priority: standsInLine ? request.priority : undefined,
+    }
+    const options = { timeoutMs: timing.queryTimeoutMs }
+    const answer =
+      share === undefined
+        ? await acquireLease(executor, asked, options)
+        : await acquireShare(executor, { ...asked, ...share }, options)
+    return received(context, request, sentAt, answer)
+  })
+}
+
+/** Looks whether a candidate has been handed the lease. @returns the lease, or how the candidate stands. */
+export async function lookForLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | Candidacy> {
+  return pending(context, async () => {
+    const sentAt = context.clock.now()
+    const candidacy = await getCandidacy(context.executor, request, {
+      timeoutMs: request.timing.queryTimeoutMs,
+    })
+    // The database told for how long from its answer on, which came after the question.
+    return received(context, request, sentAt, candidacy)
+  })
 }
 
 /** As the database answers another session while the advisory lock is held. */
-const NOBODY_KNOWN: LeaseAnswer = {
+const NOBODY_KNOWN: Candidacy = {
   granted: false,
   holder: null,
   token: null,
   version: null,
   metadata: null,
   expiresInMs: null,
+  lease: null,
+  rank: null,
 }
 
-async function ask(context: LeaseContext, request: LeaseRequest): Promise<Lease | LeaseAnswer> {
-  const { executor, clock, logger } = context
-  const { ttlMs, queryTimeoutMs } = request.timing
-  if (context.isLockedHere(request.name)) return NOBODY_KNOWN
-  const sentAt = clock.now()
-  const answer = await acquireLease(executor, { ...request, ttlMs }, { timeoutMs: queryTimeoutMs })
-  if (answer.granted !== true || answer.token === null) return answer
+function pending<T>(context: LeaseContext, ask: () => Promise<T>): Promise<T> {
+  const asking = ask()
+  context.pending.add(asking)
+  return asking.finally(() => context.pending.delete(asking))
+}
+
+function received(
+  context: LeaseContext,
+  request: LeaseRequest,
+  sentAt: Instant,
+  answer: Candidacy,
+): Lease | Candidacy {
+  const { clock, logger } = context
+  const { lease: name, token } = answer
+  if (answer.granted !== true || name === null || token === null) return answer
   const trust = trustIn(request.timing, sentAt, answer.expiresInMs)
   if (remainingMs(trust, clock.now()) <= 0) {
-    logger.info({ lease: request.name }, 'a grant came too late to be trusted')
+    logger.info({ lease: name }, 'a grant came too late to be trusted')
     return { ...answer, granted: false }
   }
-  logger.info({ lease: request.name, holder: request.holder, token: answer.token }, 'was granted a lease')
-  return new Lease(context, request, answer.token, trust)
+  logger.info({ lease: name, holder: request.holder, token }, 'was granted a lease')
+  return new Lease(context, request, { name, token }, trust)
 }

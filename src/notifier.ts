@@ -6,18 +6,22 @@
  */
 import type { Clock } from './clock.ts'
 import { jittered, type Random } from './jitter.ts'
+import { listenHere } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
 import { type Executor, listen, unlisten } from './queries.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** What the notifier needs of a connection. */
 export interface NotifyingConnection extends Executor {
-  on(event: 'notified', listener: (channel: string) => void): unknown
+  on(event: 'notified', listener: (channel: string, message: string) => void): unknown
   on(event: 'lost', listener: () => void): unknown
 }
 
+/** Called with what was told; without, when listening has begun and something may have been missed. */
+export type Wake = (message?: string) => void
+
 interface Watched {
-  readonly wakes: Set<() => void>
+  readonly wakes: Set<Wake>
   /** Undefined until the session at hand listens to it. */
   channel: string | undefined
 }
@@ -28,6 +32,9 @@ interface NotifierDependencies {
   readonly logger: Logger
   readonly retryIntervalMs: number
 }
+
+/** Stands for the session's own channel where else a lease's name stands, which is never empty. */
+const SESSION = ''
 
 /** A failed LISTEN is tried again after twice the time, up to this many times the retry interval. */
 const BACKOFF_FACTOR_MAX = 16
@@ -44,7 +51,7 @@ export class Notifier {
     this.#connection = connection
     this.#dependencies = dependencies
     this.#closing = new Wakeup(dependencies.clock)
-    connection.on('notified', (channel) => this.#wakeChannel(channel))
+    connection.on('notified', (channel, message) => this.#wakeChannel(channel, message))
     connection.on('lost', () => {
       for (const watched of this.#watched.values()) watched.channel = undefined
       // All listeners of a server that restarts would come back in the same instant.
@@ -57,13 +64,23 @@ export class Notifier {
    *
    * @returns ends the watch.
    */
-  watch(name: string, wake: () => void): () => void {
+  watch(name: string, wake: Wake): () => void {
     const watched = this.#watched.get(name) ?? { wakes: new Set(), channel: undefined }
     this.#watched.set(name, watched)
     watched.wakes.add(wake)
     if (watched.channel === undefined) this.#listenToAll()
     else wake()
     return () => this.#unwatch(name, watched, wake)
+  }
+
+  /** As {@link watch}, for what is told to this session alone: hand-offs to candidates that it stands in line for. Goes on for good. */
+  watchSession(wake: Wake): void {
+    this.watch(SESSION, wake)
+  }
+
+  /** Whether the session's own channel is listened to now. */
+  get hearsSession(): boolean {
+    return this.#watched.get(SESSION)?.channel !== undefined
   }
 
   /** Stops listening for good. */
@@ -73,7 +90,7 @@ export class Notifier {
     this.#closing.wake()
   }
 
-  #unwatch(name: string, watched: Watched, wake: () => void): void {
+  #unwatch(name: string, watched: Watched, wake: Wake): void {
     watched.wakes.delete(wake)
     if (watched.wakes.size > 0 || this.#watched.get(name) !== watched) return
     this.#watched.delete(name)
@@ -82,9 +99,9 @@ export class Notifier {
     unlisten(this.#connection, [name]).catch(() => undefined)
   }
 
-  #wakeChannel(channel: string): void {
+  #wakeChannel(channel: string, message: string): void {
     for (const watched of this.#watched.values()) {
-      if (watched.channel === channel) wakeAll(watched)
+      if (watched.channel === channel) wakeAll(watched, message)
     }
   }
 
@@ -97,12 +114,17 @@ export class Notifier {
     this.#listening = true
     if (delayMs > 0) await this.#closing.wait(delayMs)
     for (let backoff = 1; ; backoff = Math.min(backoff * 2, BACKOFF_FACTOR_MAX)) {
-      const names = [...this.#watched]
+      const unheard = [...this.#watched]
         .filter(([, { channel }]) => channel === undefined)
         .map(([name]) => name)
-      if (names.length === 0 || this.#closed) break
+      if (unheard.length === 0 || this.#closed) break
+      const names = unheard.filter((name) => name !== SESSION)
       try {
-        for (const { name, channel } of await listen(this.#connection, names)) this.#listensTo(name, channel)
+        if (unheard.includes(SESSION)) this.#listensTo(SESSION, await listenHere(this.#connection))
+        if (names.length > 0) {
+          for (const { name, channel } of await listen(this.#connection, names))
+            this.#listensTo(name, channel)
+        }
         backoff = 1
       } catch (error) {
         if (this.#closed) break
@@ -125,6 +147,6 @@ export class Notifier {
   }
 }
 
-function wakeAll(watched: Watched): void {
-  for (const wake of watched.wakes) wake()
+function wakeAll(watched: Watched, message?: string): void {
+  for (const wake of watched.wakes) wake(message)
 }

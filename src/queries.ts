@@ -2,28 +2,20 @@
  * One function per SQL function: typed arguments in, plain objects out. All SQL text of the client stands here, and it is no more
  * than calls with named arguments; the rules are in the functions themselves (`sql/`).
  */
-import {
-  type CompiledQuery,
-  DummyDriver,
-  Kysely,
-  PostgresAdapter,
-  PostgresIntrospector,
-  PostgresQueryCompiler,
-  type RawBuilder,
-  sql,
-} from 'kysely'
+import { sql } from 'kysely'
 import pg from 'pg'
+import {
+  type ExecuteOptions,
+  type Executor,
+  expiresInMs,
+  type Int8,
+  integer,
+  interval,
+  only,
+  run,
+} from './sql-call.ts'
 
-/** Whatever can run a compiled query: the control connection, or a user's own transaction. */
-export interface Executor {
-  execute<Row>(query: CompiledQuery<Row>, options?: ExecuteOptions): Promise<Row[]>
-}
-
-/** How to run one query. */
-export interface ExecuteOptions {
-  /** How long it may stay unanswered. */
-  timeoutMs?: number
-}
+export type { ExecuteOptions, Executor }
 
 /** Free data that a holder shows to the others, such as `{ url: 'http://10.0.0.7:8080' }`: JSON of at most 4 KiB. */
 export type Metadata = { readonly [key: string]: unknown }
@@ -40,6 +32,14 @@ export interface LeaseAnswer {
   readonly expiresInMs: number | null
 }
 
+/** How a contender stands. */
+export interface Candidacy extends LeaseAnswer {
+  /** The lease that the rest is about: of a shared lease, the share. */
+  readonly lease: string | null
+  /** How many go before it; null: it has no place in line. */
+  readonly rank: number | null
+}
+
 /** Who holds a lease, as the database told it. */
 export interface LeaseInfo {
   readonly holder: string
@@ -51,12 +51,11 @@ export interface LeaseInfo {
   readonly acquiredAt: Date
   /** Milliseconds until it expires unless it is renewed; null: never. */
   readonly expiresInMs: number | null
+  /** Whether an operator has asked its holder to give it back. */
+  readonly stepDownRequested: boolean
 }
 
-/** 64-bit numbers come as text from the driver; tokens and versions fit the 53 bits of a JavaScript number. */
-type Int8 = string | number
-
-interface GrantRow {
+export interface GrantRow {
   granted: boolean | null
   holder: string | null
   token: Int8 | null
@@ -65,41 +64,16 @@ interface GrantRow {
   expires_in_ms: number | null
 }
 
-// Only compiles: it never connects. The executor decides where a query runs.
-const compiler = new Kysely<unknown>({
-  dialect: {
-    createAdapter: () => new PostgresAdapter(),
-    createDriver: () => new DummyDriver(),
-    createIntrospector: (db) => new PostgresIntrospector(db),
-    createQueryCompiler: () => new PostgresQueryCompiler(),
-  },
-})
-
-// As numbers: the text forms of intervals and moments follow the session's settings.
-const expiresInMs = sql<number | null>`(extract(epoch FROM expires_in) * 1000)::float8 AS expires_in_ms`
-
-function run<Row>(executor: Executor, call: RawBuilder<Row>, options?: ExecuteOptions): Promise<Row[]> {
-  return executor.execute(call.compile(compiler), options)
+export interface CandidacyRow extends GrantRow {
+  lease: string | null
+  rank: number | null
 }
 
-async function only<Row>(rows: Promise<Row[]>): Promise<Row> {
-  const [row] = await rows
-  if (row === undefined) throw new TypeError('expected one row, got none')
-  return row
+export function toCandidacy(row: CandidacyRow): Candidacy {
+  return { ...toAnswer(row), lease: row.lease, rank: row.rank }
 }
 
-function interval(ttlMs: number | null | undefined): RawBuilder<unknown> {
-  return sql`${ttlMs == null ? null : `${ttlMs} milliseconds`}::interval`
-}
-
-function integer(value: Int8 | null): number | null {
-  if (value === null) return null
-  const number = Number(value)
-  if (!Number.isSafeInteger(number)) throw new RangeError(`expected a safe integer, got ${value}`)
-  return number
-}
-
-function toAnswer(row: GrantRow): LeaseAnswer {
+export function toAnswer(row: GrantRow): LeaseAnswer {
   return {
     granted: row.granted,
     holder: row.holder,
@@ -121,15 +95,24 @@ export async function backendPid(executor: Executor): Promise<number> {
   return (await only(run(executor, sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`))).pid
 }
 
+/** What a contender asks for; with a priority it stands in line if it is refused. */
+export interface AcquireRequest {
+  readonly name: string
+  readonly holder: string
+  readonly ttlMs: number
+  readonly metadata: Metadata | undefined
+  readonly priority: number | undefined
+}
+
 /** `elect.acquire_lease` */
 export async function acquireLease(
   executor: Executor,
-  request: { name: string; holder: string; ttlMs: number; metadata: Metadata | undefined },
+  request: AcquireRequest,
   options?: ExecuteOptions,
-): Promise<LeaseAnswer> {
-  const metadata = request.metadata === undefined ? null : JSON.stringify(request.metadata)
-  const call = sql<GrantRow>`SELECT granted, holder, token, version, metadata, ${expiresInMs} FROM elect.acquire_lease(name => ${request.name}, holder => ${request.holder}, ttl => ${interval(request.ttlMs)}, metadata => ${metadata}::jsonb)`
-  return toAnswer(await only(run(executor, call, options)))
+): Promise<Candidacy> {
+  const { name, holder, ttlMs, priority } = request
+  const call = sql<CandidacyRow>`SELECT ${name}::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_lease(name => ${name}, holder => ${holder}, ttl => ${interval(ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, wait => ${priority !== undefined}, priority => ${priority ?? 0})`
+  return toCandidacy(await only(run(executor, call, options)))
 }
 
 /** `elect.renew_leases`: the answers in the order of the requests, each with the TTL it had. */
@@ -170,7 +153,8 @@ export async function getLease(
     metadata: Metadata | null
     acquired_at_ms: number
     expires_in_ms: number | null
-  }>`SELECT holder, token, version, metadata, (extract(epoch FROM acquired_at) * 1000)::float8 AS acquired_at_ms, ${expiresInMs} FROM elect.get_lease(name => ${name})`
+    step_down_requested: boolean
+  }>`SELECT holder, token, version, metadata, (extract(epoch FROM acquired_at) * 1000)::float8 AS acquired_at_ms, ${expiresInMs}, step_down_requested FROM elect.get_lease(name => ${name})`
   const [row] = await run(executor, call, options)
   if (row === undefined) return undefined
   return {
@@ -180,6 +164,7 @@ export async function getLease(
     metadata: row.metadata,
     acquiredAt: new Date(row.acquired_at_ms),
     expiresInMs: row.expires_in_ms,
+    stepDownRequested: row.step_down_requested,
   }
 }
 
@@ -322,7 +307,7 @@ export async function failOperation(
   await run(executor, call, options)
 }
 
-function toJson(value: unknown): string | null {
+export function toJson(value: unknown): string | null {
   return JSON.stringify(value) ?? null
 }
 

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION elect.acquire_share(
   name text, holder text, exclusive boolean DEFAULT false, capacity integer DEFAULT NULL,
   ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, wait boolean DEFAULT false, priority integer DEFAULT 0
 ) RETURNS elect.share_grant
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -31,10 +31,18 @@ BEGIN
   at := clock_timestamp();
   share := elect.grant_of(shared_name, contender);
   IF share.holder = contender THEN
-    -- Its own already: an earlier answer was lost.
-    share := elect.lock_lease(share.name, share.token);
+    -- Its own already: an earlier answer was lost. Not waiting for whoever is at it, who may be releasing it, and so wait
+    -- for this transaction.
+    SELECT * INTO share FROM elect.leases l WHERE l.name = share.name FOR NO KEY UPDATE SKIP LOCKED;
     at := clock_timestamp();
+    IF share.name IS NULL THEN
+      RETURN elect.share_answer(false, NULL, at);
+    END IF;
     IF elect.is_held(share, at) THEN
+      IF is_exclusive AND share.token IS DISTINCT FROM shared.exclusive_token THEN
+        RAISE EXCEPTION 'Invalid exclusive: expected false, as % has a share of % that is not exclusive, got true', contender, shared_name
+          USING ERRCODE = 'invalid_parameter_value', HINT = format('Release %s first.', share.name);
+      END IF;
       share := elect.write_renewal(share, at, asked_ttl, asked_metadata);
       RETURN elect.share_answer(true, share, at);
     END IF;
@@ -58,4 +66,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer) IS
-  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first. wait, priority: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';
+  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first (all null: none is known, or the holder''s own is in use at this moment). A holder that has a share already is granted that one again; one that is not exclusive does not become so: 22023. wait, priority: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';

@@ -9,7 +9,7 @@ BEGIN
   -- Waits for a hand-off that is under way; the next look then shows it.
   PERFORM elect.end_wait(lease_name, contender);
   lease := elect.grant_of(lease_name, contender);
-  RETURN elect.lease_answer(coalesce(lease.holder = contender, false), lease, clock_timestamp());
+  RETURN elect.share_answer(coalesce(lease.holder = contender, false), lease, clock_timestamp());
 END
 $$;
 COMMENT ON FUNCTION elect.leave_queue(text, text) IS

@@ -1,0 +1,92 @@
+/**
+ * The places in line of one process: keeps them by the heartbeat, and wakes a candidate when the database says that it was handed the
+ * lease, or should look.
+ *
+ * The database tells only the session of the candidate that it granted the lease to, so of a thousand who wait one wakes.
+ */
+import type { Heartbeat, Refreshable } from './heartbeat.ts'
+import type { Notifier } from './notifier.ts'
+import type { Candidacy } from './queries.ts'
+import type { Timing } from './timing.ts'
+
+/** A candidate that waits. */
+export interface Waiting {
+  readonly name: string
+  readonly holder: string
+  readonly timing: Timing
+  /** Something concerns it: it should look how it stands. */
+  readonly wake: () => void
+}
+
+export class Line {
+  readonly #heartbeat: Heartbeat
+  readonly #notifier: Notifier
+  readonly #places = new Map<string, Place>()
+  #isWatching = false
+
+  constructor(heartbeat: Heartbeat, notifier: Notifier) {
+    this.#heartbeat = heartbeat
+    this.#notifier = notifier
+  }
+
+  /** Whether a hand-off would be heard of at once. */
+  get isHeard(): boolean {
+    return this.#notifier.hearsSession
+  }
+
+  /** Keeps the place that the candidate was given. @returns ends it, here; the database is told by `leaveQueue`. */
+  keep(candidate: Waiting): () => void {
+    const place = new Place(candidate)
+    this.#places.set(candidate.holder, place)
+    this.#heartbeat.add(place)
+    if (!this.#isWatching) {
+      this.#isWatching = true
+      this.#notifier.watchSession((message) => this.#told(message))
+    }
+    return () => {
+      this.#heartbeat.remove(place)
+      if (this.#places.get(candidate.holder) === place) this.#places.delete(candidate.holder)
+    }
+  }
+
+  #told(message: string | undefined): void {
+    const { name, holder } = message === undefined ? {} : parse(message)
+    // Handed to one of them; or vacated, and one of them is first.
+    if (typeof holder === 'string') {
+      this.#places.get(holder)?.wake()
+      return
+    }
+    for (const place of this.#places.values()) {
+      if (name === undefined || place.name === name) place.wake()
+    }
+  }
+}
+
+class Place implements Refreshable {
+  readonly name: string
+  readonly holder: string
+  readonly timing: Timing
+  readonly wake: () => void
+
+  constructor({ name, holder, timing, wake }: Waiting) {
+    this.name = name
+    this.holder = holder
+    this.timing = timing
+    this.wake = wake
+  }
+
+  stands({ granted, rank }: Candidacy): void {
+    // Granted: the word of it was not heard. No rank: its place is gone. The first looks, in case there is room that nobody told of.
+    if (granted === true || rank === null || rank === 0) this.wake()
+  }
+}
+
+/** Anybody can send a notification: what is in it only says where to look. */
+function parse(message: string): { name?: unknown; holder?: unknown } {
+  try {
+    const parsed: unknown = JSON.parse(message)
+    return typeof parsed === 'object' && parsed !== null ? parsed : {}
+  } catch {
+    return {}
+  }
+}

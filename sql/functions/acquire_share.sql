@@ -27,25 +27,35 @@ BEGIN
     RETURN elect.share_answer(false, share, clock_timestamp());
   END IF;
 
-  shared := elect.lock_shared(shared_name, first_capacity);
-  at := clock_timestamp();
-  share := elect.grant_of(shared_name, contender);
   IF share.holder = contender THEN
-    -- Its own already: an earlier answer was lost. Not waiting for whoever is at it, who may be releasing it, and so wait
-    -- for this transaction.
-    SELECT * INTO share FROM elect.leases l WHERE l.name = share.name FOR NO KEY UPDATE SKIP LOCKED;
+    -- Before lock_shared, as a release does it: the other way round the two could wait for each other.
+    share := elect.lock_lease(share.name, share.token);
+  ELSE
+    share := NULL;
+  END IF;
+  at := clock_timestamp();
+  IF NOT elect.is_held(share, at) THEN
+    shared := elect.lock_shared(shared_name, first_capacity);
     at := clock_timestamp();
-    IF share.name IS NULL THEN
-      RETURN elect.share_answer(false, NULL, at);
-    END IF;
-    IF elect.is_held(share, at) THEN
-      IF is_exclusive AND share.token IS DISTINCT FROM shared.exclusive_token THEN
-        RAISE EXCEPTION 'Invalid exclusive: expected false, as % has a share of % that is not exclusive, got true', contender, shared_name
-          USING ERRCODE = 'invalid_parameter_value', HINT = format('Release %s first.', share.name);
+    share := elect.grant_of(shared_name, contender);
+    IF share.holder = contender THEN
+      -- Granted at this very moment.
+      SELECT * INTO share FROM elect.leases l WHERE l.name = share.name FOR NO KEY UPDATE SKIP LOCKED;
+      IF share.name IS NULL THEN
+        RAISE EXCEPTION 'Another transaction is at the share of % that % has', shared_name, contender
+          USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
       END IF;
-      share := elect.write_renewal(share, at, asked_ttl, asked_metadata);
-      RETURN elect.share_answer(true, share, at);
+      at := clock_timestamp();
     END IF;
+  END IF;
+  IF elect.is_held(share, at) AND share.holder = contender THEN
+    -- Its own already: an earlier answer was lost.
+    IF is_exclusive AND NOT EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = shared_name AND s.exclusive_token = share.token) THEN
+      RAISE EXCEPTION 'Invalid exclusive: expected false, as % has a share of % that is not exclusive, got true', contender, shared_name
+        USING ERRCODE = 'invalid_parameter_value', HINT = format('Release %s first.', share.name);
+    END IF;
+    share := elect.write_renewal(share, at, asked_ttl, asked_metadata);
+    RETURN elect.share_answer(true, share, at);
   END IF;
   PERFORM elect.sweep_shares(shared_name, at);
   place := elect.rank_in_line(shared_name, contender, priority, at);
@@ -66,4 +76,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer) IS
-  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first (all null: none is known, or the holder''s own is in use at this moment). A holder that has a share already is granted that one again; one that is not exclusive does not become so: 22023. wait, priority: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';
+  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first. A holder that has a share already is granted that one again; one that is not exclusive does not become so: 22023. wait, priority: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';

@@ -16,6 +16,13 @@ BEGIN
       RAISE EXCEPTION 'Invalid name: % is the name of a lease that is not shared', lock_shared.name
         USING ERRCODE = 'invalid_parameter_value', HINT = 'One name is one thing: choose another.';
     END IF;
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+      -- A lease of today may be invisible under a snapshot of the whole transaction: then this raises 40001.
+      INSERT INTO elect.leases (name, token, version, epoch, acquired_at, renewed_at)
+      VALUES (lock_shared.name, 1, 1, elect.current_epoch(), clock_timestamp(), clock_timestamp())
+      ON CONFLICT (name) DO NOTHING;
+      DELETE FROM elect.leases l WHERE l.name = lock_shared.name;
+    END IF;
     INSERT INTO elect.shared_leases (name, capacity, token, written_at)
     VALUES (lock_shared.name, lock_shared.capacity, 1, clock_timestamp())
     ON CONFLICT (name) DO NOTHING;

@@ -160,4 +160,22 @@ describe('one name is one thing', () => {
       expect(counts.plain + counts.shared).toBe(1)
     }
   })
+
+  // Such a transaction does not see what was made since it began to look.
+  test.each(['REPEATABLE READ', 'SERIALIZABLE'])(
+    'a lease made meanwhile is not shared at %s',
+    async (level) => {
+      const name = `meanwhile ${level}`
+      await client.query(`BEGIN ISOLATION LEVEL ${level}`)
+      await client.query('SELECT count(*) FROM elect.leases')
+      await other.query('SELECT elect.acquire_lease($1, $2)', [name, 'ada'])
+      const state = await sqlStateOf(share(client, name, 'bob'))
+      await client.query('ROLLBACK')
+      expect(state).toBe('40001')
+      await client.query(`BEGIN ISOLATION LEVEL ${level}`)
+      await shareTo(client, `${name}, another`, 'bob')
+      await client.query('COMMIT')
+      expect(await sharersOf(other, `${name}, another`)).toEqual(['bob'])
+    },
+  )
 })

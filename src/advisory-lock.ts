@@ -12,6 +12,14 @@ export interface SessionConnection extends Executor {
   isPooled(): Promise<boolean>
 }
 
+/** @throws PoolerError behind a connection pooler, which may give one session to several clients. */
+export async function requireOwnSession(connection: SessionConnection, what: string): Promise<void> {
+  if (!(await connection.isPooled())) return
+  throw new PoolerError(
+    `${what} needs a session of its own, but a connection pooler is in between. Connect to the server directly, or use a lease`,
+  )
+}
+
 /** A held advisory lock. */
 export class AdvisoryLock implements AsyncDisposable {
   readonly name: string
@@ -90,11 +98,7 @@ export class AdvisoryLocks {
     const session = this.#session
     let lock: AdvisoryLock | undefined
     try {
-      if (await this.#connection.isPooled()) {
-        throw new PoolerError(
-          'An advisory lock needs a session of its own, but a connection pooler is in between. Connect to the server directly, or use a lease',
-        )
-      }
+      await requireOwnSession(this.#connection, 'An advisory lock')
       if (await tryAdvisoryLock(this.#connection, name))
         lock = new AdvisoryLock(name, () => this.#unlock(name))
     } finally {

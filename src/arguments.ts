@@ -4,6 +4,8 @@ import type { Metadata } from './queries.ts'
 
 const NAME_BYTES_MAX = 200
 const VALUE_BYTES_MAX = 500
+/** How long the name of a holder may be. */
+export const HOLDER_BYTES_MAX = VALUE_BYTES_MAX
 const METADATA_BYTES_MAX = 4096
 
 /** The random part of a holder's name takes nine bytes: what is left for the readable one. */
@@ -94,6 +96,13 @@ export function requireCount(
 export function requireFunction(argument: string, value: unknown): void {
   if (typeof value === 'function') return
   throw new InvalidArgumentError(`Invalid ${argument}: expected a function, got ${kindOf(value)}`)
+}
+
+/** @throws InvalidArgumentError unless it is one of these. */
+export function requireOneOf(argument: string, value: unknown, choices: readonly string[]): void {
+  if (choices.some((choice) => choice === value)) return
+  const got = typeof value === 'string' ? JSON.stringify(value) : kindOf(value)
+  throw new InvalidArgumentError(`Invalid ${argument}: expected one of ${choices.join(', ')}, got ${got}`)
 }
 
 /** @throws InvalidArgumentError unless it is undefined or an AbortSignal. */

@@ -32,6 +32,7 @@ const DEAF_LOOK_MS = 500
 /**
  * Waits until the lease is granted.
  *
+ * @param changed - whoever learns that something concerns this candidate wakes it by this
  * @throws the signal's reason if it aborts; a grant that was under way is then given back.
  * @throws PgElectError if asking again cannot help (a bad argument, no access, no schema).
  */
@@ -39,10 +40,10 @@ export async function waitForLease(
   context: CandidacyContext,
   request: LeaseRequest,
   signal: AbortSignal,
+  changed = new Wakeup(context.clock),
 ): Promise<Lease> {
-  const { clock, random, line, logger } = context
+  const { random, line, logger } = context
   const { name, holder, timing } = request
-  const changed = new Wakeup(clock)
   let isAsked = false
   let giveUpPlace: (() => void) | undefined
   let isInLine = false
@@ -53,7 +54,9 @@ export async function waitForLease(
       try {
         // Its place stands: looking is enough, and writes nothing.
         isAsked = true
-        const outcome: Lease | Candidacy = await (isInLine ? look(context, request) : requestLease(context, request, true))
+        const outcome: Lease | Candidacy = await (isInLine
+          ? look(context, request)
+          : requestLease(context, request, true))
         if (outcome instanceof Lease) {
           isAsked = false
           return await unlessAborted(outcome, signal)

@@ -5,6 +5,7 @@ import {
   requireFunction,
   requireKnownKeys,
   requireName,
+  requireOneOf,
   requirePriority,
   requireValue,
   requireVersion,
@@ -16,17 +17,23 @@ import { Heartbeat } from './heartbeat.ts'
 import { makeHolder } from './holder.ts'
 import type { LeaseRequest } from './holding.ts'
 import { installSchema } from './install.ts'
-import { Lease, requestLease } from './lease.ts'
+import { type Lease, tryLease } from './lease.ts'
 import { Line } from './line.ts'
+import { type CandidateInfo, getCandidates, requestStepDown } from './line-queries.ts'
 import { Notifier } from './notifier.ts'
 import {
+  type ElectionOptions,
   type LeaseOptions,
   type PgElectOptions,
   type ResolvedOptions,
+  resolveElectionOptions,
   resolveLeaseOptions,
   resolveOptions,
 } from './options.ts'
-import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo, releaseLease } from './queries.ts'
+import { FastMutex } from './primitives/fast-mutex.ts'
+import { Mutex, type MutexOptions } from './primitives/mutex.ts'
+import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo } from './queries.ts'
+import { SpareSessions } from './spare-sessions.ts'
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
 /** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
@@ -100,6 +107,7 @@ export class PgElect implements AsyncDisposable {
       closing: this.#closing.signal,
       holderLabel: holder,
       drainTimeoutMs,
+      sessions: new SpareSessions(() => new ControlConnection(connection, dependencies)),
     }
   }
 
@@ -119,10 +127,38 @@ export class PgElect implements AsyncDisposable {
    *
    * @throws InvalidArgumentError on a bad name or option.
    */
-  election(name: string, options: LeaseOptions = {}): Election {
+  election(name: string, options: ElectionOptions = {}): Election {
     this.#assertOpen()
     requireName(name)
-    return new Election(this.#context, name, resolveLeaseOptions(options, this.#options.timing))
+    return new Election(this.#context, name, resolveElectionOptions(options, this.#options.timing))
+  }
+
+  /**
+   * The mutex of a name: at most one contender of all processes has it.
+   *
+   * @param options - `wait`: `line` (default) or `queue`; and those of a lease
+   * @throws InvalidArgumentError on a bad name or option.
+   */
+  mutex(name: string, options: MutexOptions = {}): Mutex {
+    this.#assertOpen()
+    requireName(name)
+    const { wait = 'line' } = options
+    requireOneOf('wait', wait, ['line', 'queue'])
+    return new Mutex(this.#context, name, {
+      ...resolveLeaseOptions(options, this.#options.timing, ['wait']),
+      wait,
+    })
+  }
+
+  /**
+   * The fast mutex of a name: no more than the server's advisory lock. Nothing is written, and there is no token to fence with.
+   *
+   * @throws InvalidArgumentError on a bad name.
+   */
+  fastMutex(name: string): FastMutex {
+    this.#assertOpen()
+    requireName(name)
+    return new FastMutex(this.#context, name)
   }
 
   /**
@@ -140,14 +176,7 @@ export class PgElect implements AsyncDisposable {
 
   /** Asks for the lease once, without waiting. Null if somebody else holds it. */
   async tryAcquire(name: string, options: LeaseOptions = {}): Promise<Lease | null> {
-    const request = this.#request(name, options)
-    const outcome = await requestLease(this.#context, request)
-    if (outcome instanceof Lease) return outcome
-    // Granted, but too late to be trusted: nobody will come back for it.
-    if (outcome.holder === request.holder && outcome.token !== null) {
-      await releaseLease(this.#connection, { name, token: outcome.token }).catch(() => undefined)
-    }
-    return null
+    return tryLease(this.#context, this.#request(name, options))
   }
 
   /**
@@ -164,13 +193,7 @@ export class PgElect implements AsyncDisposable {
   ): Promise<T> {
     requireFunction('work', work)
     const lease = await this.acquire(name, options)
-    try {
-      const result = await lease.run(work)
-      if (lease.loss !== undefined) throw lease.loss
-      return result
-    } finally {
-      await lease.release()
-    }
+    return lease.cover(work)
   }
 
   /**
@@ -184,6 +207,25 @@ export class PgElect implements AsyncDisposable {
     this.#assertOpen()
     requireName(name)
     return this.#advisoryLocks.tryLock(name)
+  }
+
+  /**
+   * Asks the leader of an election to finish what it is at and resign. Leaders that use this client obey.
+   *
+   * @returns false if nobody leads.
+   * @throws AccessDeniedError unless the role is one of operators (`elect_admin`).
+   */
+  async requestStepDown(name: string): Promise<boolean> {
+    this.#assertOpen()
+    requireName(name)
+    return requestStepDown(this.#connection, name)
+  }
+
+  /** Who waits for the lease, the next one first. */
+  async candidates(name: string): Promise<CandidateInfo[]> {
+    this.#assertOpen()
+    requireName(name)
+    return getCandidates(this.#connection, name)
   }
 
   /** Who holds the lease, or which value the key has (`holder`); null: vacant, empty. */
@@ -256,7 +298,11 @@ export class PgElect implements AsyncDisposable {
     await Promise.allSettled(pending)
     await endAll()
     this.#notifier.close()
-    await Promise.all([this.#connection.close(), this.#swapConnection.close()])
+    await Promise.all([
+      this.#connection.close(),
+      this.#swapConnection.close(),
+      this.#context.sessions.close(),
+    ])
   }
 
   #request(name: string, options: LeaseOptions, alsoKnown: readonly string[] = []): LeaseRequest {

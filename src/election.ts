@@ -1,28 +1,40 @@
 /**
  * An election: one lease that several candidates campaign for.
  *
- *                campaign()                    granted
- *     follower ─────────────▶ candidate ─────────────────▶ leader
- *        ▲                        │                           │
- *        └──── signal aborts ─────┘                           │
- *        └──────── lost, resigned, work ended ────────────────┘
+ *                campaign()                 granted           resign(), transfer(), close()
+ *     follower ─────────────▶ candidate ──────────────▶ leader ─────────────────────────▶ draining
+ *        ▲                        │                        │                                 │
+ *        └──── signal aborts ─────┘                        │                                 │
+ *        └──────── lost, work ended ───────────────────────┴────── lost, work has settled ───┘
  *
  * The state is a belief with a deadline, not a fact: between looking at it and acting on it a process can be paused. What a stale
  * leader does after that is refused where it is guarded (`elect.assert_lease`), and can be told by its token elsewhere.
  */
 import { EventEmitter } from 'node:events'
-import { requireFunction, requireKnownKeys, requireSignal } from './arguments.ts'
-import { type CandidacyContext, waitForLease } from './candidacy.ts'
-import { AlreadyCampaigningError, isTransient, ResignedError } from './errors.ts'
+import {
+  HOLDER_BYTES_MAX,
+  requireFunction,
+  requireKnownKeys,
+  requireSignal,
+  requireText,
+} from './arguments.ts'
+import { waitForLease } from './candidacy.ts'
+import { AlreadyCampaigningError, isTransient, NoCandidateError, ResignedError } from './errors.ts'
 import { makeHolder } from './holder.ts'
+import type { LeaseRequest } from './holding.ts'
 import { jittered } from './jitter.ts'
 import type { Lease } from './lease.ts'
+import { type CandidateInfo, getCandidates } from './line-queries.ts'
 import { describeError } from './logger.ts'
-import { getLease, type LeaseInfo, type Metadata } from './queries.ts'
+import type { ResolvedElectionOptions } from './options.ts'
+import { getLease, type LeaseInfo } from './queries.ts'
+import { watchStepDown } from './step-down.ts'
+import { Binding, type BindingContext } from './takeover.ts'
 import type { Timing } from './timing.ts'
 import { Wakeup } from './wakeup.ts'
 
-export type ElectionState = 'follower' | 'candidate' | 'leader'
+/** `draining`: it still holds the lease, but its work has been asked to stop. */
+export type ElectionState = 'follower' | 'candidate' | 'leader' | 'draining'
 
 /** The time in which this process holds the lease of an election. Its `token` is the term. */
 export type Leadership = Lease
@@ -51,9 +63,7 @@ interface ElectionEvents {
 }
 
 /** What an election needs of its client. */
-export interface ElectionContext extends CandidacyContext {
-  /** Aborts when the client closes. */
-  readonly closing: AbortSignal
+export interface ElectionContext extends BindingContext {
   readonly holderLabel: string | undefined
   readonly drainTimeoutMs: number
 }
@@ -62,58 +72,68 @@ export class Election extends EventEmitter<ElectionEvents> {
   readonly name: string
   readonly #context: ElectionContext
   readonly #timing: Timing
-  readonly #metadata: Metadata | undefined
+  readonly #options: ResolvedElectionOptions
   #isCandidate = false
   #leadership: Leadership | undefined
   #lastState: ElectionState = 'follower'
 
   /** @internal Made by `PgElect.election`. */
-  constructor(
-    context: ElectionContext,
-    name: string,
-    options: { timing: Timing; metadata: Metadata | undefined },
-  ) {
+  constructor(context: ElectionContext, name: string, options: ResolvedElectionOptions) {
     super()
     this.name = name
     this.#context = context
     this.#timing = options.timing
-    this.#metadata = options.metadata
+    this.#options = options
   }
 
   /** What this process is now. Computed afresh: a leader past its deadline is a follower. */
   get state(): ElectionState {
-    if (this.#leadership?.isHeld === true) return 'leader'
+    if (this.#leadership?.isHeld === true) return this.#leadership.isDraining ? 'draining' : 'leader'
     return this.#isCandidate ? 'candidate' : 'follower'
   }
 
   /**
    * Stands for election and waits until elected.
    *
+   * With `priority: null` it is never elected: it waits until it is stopped.
+   *
    * @throws the signal's reason if it aborts, ClosedError if the client closes, AlreadyCampaigningError if this election object is
-   * a candidate or leads.
+   * a candidate or leads, PoolerError with `takeover: 'connection'` behind a connection pooler.
    */
   async campaign(options: CampaignOptions = {}): Promise<Leadership> {
     const signal = signalOf(options)
     if (this.state !== 'follower') throw new AlreadyCampaigningError(this.name, this.state)
     const { closing, holderLabel } = this.#context
-    const request = {
-      name: this.name,
-      holder: makeHolder(holderLabel),
-      metadata: this.#metadata,
-      timing: this.#timing,
-      priority: 0,
-      share: undefined,
-    }
+    const stop = anySignal(closing, signal)
+    const { priority, metadata } = this.#options
+    if (priority === null) return never(stop)
+    const holder = makeHolder(holderLabel)
+    const request = { name: this.name, holder, metadata, timing: this.#timing, priority, share: undefined }
     this.#isCandidate = true
     this.#tellState()
     try {
-      const leadership = await waitForLease(this.#context, request, anySignal(closing, signal))
+      const leadership = await this.#stand(request, stop)
       this.#isCandidate = false
       this.#begin(leadership)
       return leadership
     } finally {
       this.#isCandidate = false
       this.#tellState()
+    }
+  }
+
+  async #stand(request: LeaseRequest, stop: AbortSignal): Promise<Leadership> {
+    if (this.#options.takeover === 'expiry') return waitForLease(this.#context, request, stop)
+    const binding = await Binding.open(this.#context, request)
+    const changed = new Wakeup(this.#context.clock)
+    void binding.wait(changed.wake)
+    try {
+      const leadership = await waitForLease(this.#context, request, stop, changed)
+      void binding.bind(leadership)
+      return leadership
+    } catch (error) {
+      binding.close()
+      throw error
     }
   }
 
@@ -143,9 +163,30 @@ export class Election extends EventEmitter<ElectionEvents> {
    * @returns false if the work has not stopped within `drainTimeoutMs`: the lease is then left to expire.
    */
   async resign(): Promise<boolean> {
-    const leadership = this.#leadership
-    if (leadership?.isHeld !== true) return true
-    return leadership.end(new ResignedError(this.name), this.#context.drainTimeoutMs)
+    return this.#giveUp()
+  }
+
+  /**
+   * Hands the leadership on: as {@link resign}, but only to a candidate that waits. With `takeover: 'connection'`, too, its work begins
+   * once that of this leader has settled.
+   *
+   * @param to - the candidate, by its name in `candidates()`. Default: the first in line.
+   * @returns false if the work has not stopped within `drainTimeoutMs`: the lease is then left to expire; or if this process does not lead.
+   * @throws NoCandidateError if nobody waits, or not the one that is named; this process then leads on.
+   */
+  async transfer(to?: string): Promise<boolean> {
+    if (to !== undefined) requireText('to', to, HOLDER_BYTES_MAX)
+    if (this.#leadership?.isHeld !== true) return false
+    const waiting = await this.candidates()
+    if (to === undefined ? waiting.length === 0 : !waiting.some(({ candidate }) => candidate === to)) {
+      throw new NoCandidateError(this.name, to)
+    }
+    return this.#giveUp(to)
+  }
+
+  /** Who waits to be elected, the next one first. */
+  async candidates(): Promise<CandidateInfo[]> {
+    return getCandidates(this.#context.executor, this.name, { timeoutMs: this.#timing.queryTimeoutMs })
   }
 
   /** Who leads now, by the database; null: nobody. */
@@ -180,6 +221,12 @@ export class Election extends EventEmitter<ElectionEvents> {
     } finally {
       unwatch()
     }
+  }
+
+  async #giveUp(to?: string): Promise<boolean> {
+    const leadership = this.#leadership
+    if (leadership?.isHeld !== true) return true
+    return leadership.end(new ResignedError(this.name), this.#context.drainTimeoutMs, to)
   }
 
   /** Undefined if stopped before the database could be asked. */
@@ -236,6 +283,11 @@ export class Election extends EventEmitter<ElectionEvents> {
       this.#tell('demoted', leadership)
       this.#tellState()
     })
+    leadership.signal.addEventListener('abort', () => this.#tellState(), { once: true })
+    void watchStepDown(this.#context, leadership, () => {
+      this.#context.logger.info({ election: this.name }, 'was asked to step down')
+      void this.#giveUp()
+    })
     this.#tellState()
     this.#tell('elected', leadership)
   }
@@ -267,6 +319,14 @@ function signalOf(options: CampaignOptions): AbortSignal | undefined {
   requireKnownKeys('the options of an election', options, ['signal'])
   requireSignal(options.signal)
   return options.signal
+}
+
+/** @throws the signal's reason once it aborts. */
+function never(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
 }
 
 function anySignal(one: AbortSignal, other: AbortSignal | undefined): AbortSignal {

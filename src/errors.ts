@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'PG_ELECT_ROLLED_BACK'
   | 'PG_ELECT_ALREADY_CAMPAIGNING'
   | 'PG_ELECT_RESIGNED'
+  | 'PG_ELECT_NO_CANDIDATE'
   | 'PG_ELECT_CLOSED'
   | 'PG_ELECT_SERVER'
 
@@ -157,6 +158,16 @@ export class AlreadyCampaigningError extends PgElectError {
 export class ResignedError extends PgElectError {
   constructor(leaseName: string) {
     super('PG_ELECT_RESIGNED', `The leader of ${JSON.stringify(leaseName)} resigned`)
+  }
+}
+
+/** A leadership could not be handed on: nobody, or not the one who was named, waits for it. Its leader leads on. */
+export class NoCandidateError extends PgElectError {
+  constructor(leaseName: string, successor: string | undefined) {
+    super(
+      'PG_ELECT_NO_CANDIDATE',
+      `Cannot transfer ${JSON.stringify(leaseName)}: expected ${successor === undefined ? 'a candidate in line' : `${JSON.stringify(successor)} in line`}, but there is none`,
+    )
   }
 }
 

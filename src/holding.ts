@@ -3,6 +3,7 @@ import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { Random } from './jitter.ts'
+import { transferLease } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
 import { type Executor, type LeaseAnswer, type Metadata, releaseLease } from './queries.ts'
 import type { ShareRequest } from './share-queries.ts'
@@ -40,6 +41,8 @@ export interface LeaseRequest {
 export interface Granted {
   readonly name: string
   readonly token: number
+  /** How to give it back, if that is not `release_lease` on the control connection. */
+  readonly release?: (() => Promise<boolean>) | undefined
 }
 
 const RELEASE_ATTEMPTS = 3
@@ -66,11 +69,14 @@ export class Holding implements AsyncDisposable {
   #end: Promise<boolean> | undefined
   #work: Promise<unknown> | undefined
   #deadlineTimer: Timer | undefined
-  #onEnded: (() => void) | undefined
+  readonly #onEnded: (() => void)[] = []
+  #successor: string | undefined
+  readonly #releaseElsewhere: (() => Promise<boolean>) | undefined
   #isOver = false
 
   /** @internal */
-  constructor(context: LeaseContext, request: LeaseRequest, { name, token }: Granted, trust: Trust) {
+  constructor(context: LeaseContext, request: LeaseRequest, { name, token, release }: Granted, trust: Trust) {
+    this.#releaseElsewhere = release
     this.name = name
     this.holder = request.holder
     this.token = token
@@ -149,12 +155,27 @@ export class Holding implements AsyncDisposable {
   /** @internal Called back once, when the lease has been lost or given back. */
   onEnded(callback: () => void): void {
     if (this.#isOver) callback()
-    else this.#onEnded = callback
+    else this.#onEnded.push(callback)
   }
 
   /** @internal Why it was lost, if it was. */
   get loss(): LeaseLostError | undefined {
     return this.isHeld ? undefined : this.#loss
+  }
+
+  /**
+   * @internal Runs the work that the lease is for, then gives the lease back.
+   *
+   * @throws what the work threw; LeaseLostError if the lease was lost before the work had settled, whatever it returned.
+   */
+  async cover<T>(work: (lease: this) => T | Promise<T>): Promise<T> {
+    try {
+      const result = await this.run(work)
+      if (this.loss !== undefined) throw this.loss
+      return result
+    } finally {
+      await this.release()
+    }
   }
 
   /** @internal Runs work that the lease covers, so that {@link end} can wait for it. */
@@ -167,15 +188,22 @@ export class Holding implements AsyncDisposable {
   /**
    * @internal Asks the work to stop, waits for it while the lease is still being renewed, then releases.
    *
+   * @param successor - the candidate to hand it to; else, or if that waits no more, the first in line gets it
    * @returns false if the work has not settled in time. The lease is then left to expire: releasing it would let another begin while
    * this one still works.
    */
-  end(reason: unknown, timeoutMs: number): Promise<boolean> {
-    this.#end ??= this.#drainAndRelease(reason, timeoutMs)
+  end(reason: unknown, timeoutMs: number, successor?: string): Promise<boolean> {
+    this.#end ??= this.#drainAndRelease(reason, timeoutMs, successor)
     return this.#end
   }
 
-  async #drainAndRelease(reason: unknown, timeoutMs: number): Promise<boolean> {
+  /** @internal Whether it is held still, but its work has been asked to stop. */
+  get isDraining(): boolean {
+    return this.#ending.signal.aborted && this.isHeld
+  }
+
+  async #drainAndRelease(reason: unknown, timeoutMs: number, successor?: string): Promise<boolean> {
+    this.#successor = successor
     this.#ending.abort(reason)
     if (this.#work !== undefined && !(await this.#settles(this.#work, timeoutMs))) {
       this.#context.heartbeat.remove(this)
@@ -229,7 +257,7 @@ export class Holding implements AsyncDisposable {
     this.#context.held.delete(this)
     if (this.#isOver) return
     this.#isOver = true
-    this.#onEnded?.()
+    for (const callback of this.#onEnded) callback()
   }
 
   async #giveBack(): Promise<boolean> {
@@ -252,8 +280,14 @@ export class Holding implements AsyncDisposable {
     }
   }
 
-  #releaseOnce(): Promise<boolean> {
-    return releaseLease(this.#context.executor, this, { timeoutMs: this.timing.queryTimeoutMs })
+  async #releaseOnce(): Promise<boolean> {
+    const { executor } = this.#context
+    const options = { timeoutMs: this.timing.queryTimeoutMs }
+    if (this.#successor !== undefined) {
+      const request = { name: this.name, token: this.token, successor: this.#successor }
+      if ((await transferLease(executor, request, options)).granted === true) return true
+    }
+    return this.#releaseElsewhere?.() ?? releaseLease(executor, this, options)
   }
 
   #watchDeadline(): void {

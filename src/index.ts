@@ -1,4 +1,6 @@
 /** Leader election, leases and locks for apps that already run PostgreSQL. */
+
+export type { WaitOptions } from './acquire.ts'
 export type { AdvisoryLock } from './advisory-lock.ts'
 export { type AcquireOptions, PgElect, type SwapOptions } from './client.ts'
 export type { Clock, Instant, Timer } from './clock.ts'
@@ -13,6 +15,7 @@ export {
   type ErrorCode,
   InvalidArgumentError,
   LeaseLostError,
+  NoCandidateError,
   OperationFailedError,
   PgElectError,
   PoolerError,
@@ -25,8 +28,11 @@ export {
 } from './errors.ts'
 export type { PooledQueryable, Queryable, QueryablePool, TransactionOptions } from './guard.ts'
 export type { Lease } from './lease.ts'
+export type { CandidateInfo } from './line-queries.ts'
 export type { Logger } from './logger.ts'
 export type { OnceOptions, Operation } from './operations.ts'
-export type { LeaseOptions, PgElectOptions } from './options.ts'
+export type { ElectionOptions, LeaseOptions, PgElectOptions, Takeover } from './options.ts'
+export type { FastMutex } from './primitives/fast-mutex.ts'
+export type { LockOptions, Mutex, MutexOptions, MutexWait } from './primitives/mutex.ts'
 export type { IsolationLevel, LeaseInfo, Metadata } from './queries.ts'
 export type { TimingOptions } from './timing.ts'

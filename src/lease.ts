@@ -16,7 +16,7 @@ import {
 import { type Granted, Holding, type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
 import { getCandidacy } from './line-queries.ts'
 import { type OnceOptions, type Operation, recordFailure, runOnce, runOnceInside } from './operations.ts'
-import { acquireLease, type Candidacy, type Executor } from './queries.ts'
+import { acquireLease, type Candidacy, type Executor, releaseLease } from './queries.ts'
 import { acquireShare } from './share-queries.ts'
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
@@ -234,6 +234,18 @@ export async function requestLease(
   })
 }
 
+/** Asks once for a lease, for a contender that does not come back. Null if it is refused. */
+export async function tryLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+  const outcome = await requestLease(context, request)
+  if (outcome instanceof Lease) return outcome
+  const { holder, lease: name, token } = outcome
+  // Granted, but too late to be trusted.
+  if (holder === request.holder && name !== null && token !== null) {
+    await releaseLease(context.executor, { name, token }).catch(() => undefined)
+  }
+  return null
+}
+
 /** Looks whether a candidate has been handed the lease. @returns the lease, or how the candidate stands. */
 export async function lookForLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | Candidacy> {
   return pending(context, async () => {
@@ -264,11 +276,17 @@ function pending<T>(context: LeaseContext, ask: () => Promise<T>): Promise<T> {
   return asking.finally(() => context.pending.delete(asking))
 }
 
-function received(
+/**
+ * Turns an answer into a lease, if it granted one that can still be trusted.
+ *
+ * @param release - how to give it back, if that is not `release_lease`
+ */
+export function received(
   context: LeaseContext,
   request: LeaseRequest,
   sentAt: Instant,
   answer: Candidacy,
+  release?: (token: number) => Promise<boolean>,
 ): Lease | Candidacy {
   const { clock, logger } = context
   const { lease: name, token } = answer
@@ -279,5 +297,6 @@ function received(
     return { ...answer, granted: false }
   }
   logger.info({ lease: name, holder: request.holder, token }, 'was granted a lease')
-  return new Lease(context, request, { name, token }, trust)
+  const giveBack = release === undefined ? undefined : () => release(token)
+  return new Lease(context, request, { name, token, release: giveBack }, trust)
 }

@@ -130,11 +130,11 @@ export async function advisoryLock(
 /** `elect.acquire_queued` */
 export async function acquireQueued(
   executor: Executor,
-  request: AcquireRequest & { longestMs: number },
+  request: Omit<AcquireRequest, 'priority'> & { longestMs: number },
   options?: ExecuteOptions,
-): Promise<LeaseAnswer> {
-  const call = sql<GrantRow>`SELECT granted, holder, token, version, metadata, ${expiresInMs} FROM elect.acquire_queued(name => ${request.name}, holder => ${request.holder}, ttl => ${interval(request.ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, longest => ${interval(request.longestMs)})`
-  return toAnswer(await only(run(executor, call, options)))
+): Promise<Candidacy> {
+  const call = sql<CandidacyRow>`SELECT ${request.name}::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_queued(name => ${request.name}, holder => ${request.holder}, ttl => ${interval(request.ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, longest => ${interval(request.longestMs)})`
+  return toCandidacy(await only(run(executor, call, options)))
 }
 
 /** `elect.release_queued` */

@@ -5,6 +5,8 @@ import {
   requireKnownKeys,
   requireMetadata,
   requireMethods,
+  requireOneOf,
+  requirePriority,
   requireText,
 } from './arguments.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -39,6 +41,31 @@ export interface PgElectOptions extends TimingOptions {
 export interface LeaseOptions extends TimingOptions {
   /** Shown to the others while the lease is held, such as the address of the leader. JSON, at most 4 KiB. */
   metadata?: Metadata
+}
+
+/** Options of an election. */
+export interface ElectionOptions extends LeaseOptions {
+  /**
+   * Place in line: larger ones go first, among equals who came first. A leader is not deposed by a candidate of a higher priority.
+   * Null: is not eligible, and only observes. Default 0.
+   */
+  priority?: number | null
+  /**
+   * What a successor waits for after a crash. `expiry`: the leader's TTL. `connection`: the end of the leader's connection, milliseconds
+   * after a crash; at the price that a leader that is merely cut off is succeeded while it works on, until it notices. Only for work
+   * that is all guarded. Each candidate and leader then needs a connection of its own, not behind a pooler. Default `expiry`.
+   */
+  takeover?: Takeover
+}
+
+export type Takeover = 'expiry' | 'connection'
+
+/** Election options with nothing left open. */
+export interface ResolvedElectionOptions {
+  readonly timing: Timing
+  readonly metadata: Metadata | undefined
+  readonly priority: number | null
+  readonly takeover: Takeover
 }
 
 const TIMING_KEYS = [
@@ -127,4 +154,13 @@ export function resolveLeaseOptions(
   )
   const base = options.ttlMs === undefined ? client : {}
   return { timing: resolveTiming({ ...base, ...given }), metadata: options.metadata }
+}
+
+/** @throws InvalidArgumentError naming the option, what was expected and what came. */
+export function resolveElectionOptions(options: ElectionOptions, client: Timing): ResolvedElectionOptions {
+  const resolved = resolveLeaseOptions(options, client, ['priority', 'takeover'])
+  const { priority = 0, takeover = 'expiry' } = options
+  if (priority !== null) requirePriority(priority)
+  requireOneOf('takeover', takeover, ['expiry', 'connection'])
+  return { ...resolved, priority, takeover }
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type pg from 'pg'
 
 /** What a lease says on its channels. */
@@ -11,6 +12,8 @@ export interface Announcement {
 
 /** Hears what is told on the channels of its session. */
 export class Listener {
+  /** A channel of its own: other listeners of the same database use theirs. */
+  readonly #barrier = `elect_test_barrier_${randomBytes(6).toString('hex')}`
   readonly #client: pg.Client
   readonly #heard: pg.Notification[] = []
   #wake: () => void = () => {}
@@ -28,9 +31,9 @@ export class Listener {
    * arrives that is sent here, whatever was committed before it has arrived too.
    */
   async heard(): Promise<Map<string, Announcement[]>> {
-    await this.#client.query('LISTEN elect_test_barrier')
-    await this.#client.query('NOTIFY elect_test_barrier')
-    while (this.#heard.at(-1)?.channel !== 'elect_test_barrier') {
+    await this.#client.query(`LISTEN ${this.#barrier}`)
+    await this.#client.query(`NOTIFY ${this.#barrier}`)
+    while (this.#heard.at(-1)?.channel !== this.#barrier) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })

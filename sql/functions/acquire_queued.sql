@@ -11,12 +11,14 @@ DECLARE
   key CONSTANT bigint := elect.advisory_key(lease_name);
   lease elect.leases;
   at timestamptz;
+  is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
   IF NOT elect.wait_for_lock(key, longest) THEN
     SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
     RETURN elect.lease_answer(false, lease, clock_timestamp());
   END IF;
+  is_locked := true;
   -- Whoever had the lock before has released the lease first, but that may not be committed yet: it is waited for.
   lease := elect.lock_vacancy(lease_name);
   at := clock_timestamp();
@@ -34,11 +36,11 @@ BEGIN
   END IF;
   RETURN elect.lease_answer(true, lease, at);
 EXCEPTION
-  -- The lock outlives the transaction; what it was taken for does not.
-  WHEN OTHERS THEN
-    PERFORM pg_advisory_unlock(key) FROM pg_locks p
-    WHERE p.locktype = 'advisory' AND p.pid = pg_backend_pid() AND p.granted AND p.objsubid = 1
-      AND (p.classid::bigint << 32 | p.objid::bigint) = key;
+  -- The lock outlives the transaction; what it was taken for does not. One that the session had before stays.
+  WHEN query_canceled OR OTHERS THEN
+    IF is_locked THEN
+      PERFORM pg_advisory_unlock(key);
+    END IF;
     RAISE;
 END
 $$;

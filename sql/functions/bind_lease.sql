@@ -7,10 +7,12 @@ DECLARE
   asked_token CONSTANT bigint := elect.valid_token(token);
   key CONSTANT bigint := elect.bind_key(lease_name);
   lease elect.leases;
+  is_locked boolean := false;
 BEGIN
   IF NOT elect.wait_for_lock(key, longest) THEN
     RETURN false;
   END IF;
+  is_locked := true;
   lease := elect.lock_lease(lease_name, asked_token);
   IF NOT elect.is_held(lease, clock_timestamp()) THEN
     PERFORM pg_advisory_unlock(key);
@@ -18,6 +20,13 @@ BEGIN
   END IF;
   UPDATE elect.leases AS l SET version = l.version + 1, is_bound = true WHERE l.name = lease_name;
   RETURN true;
+EXCEPTION
+  -- The lock outlives the transaction; what it was taken for does not.
+  WHEN query_canceled OR OTHERS THEN
+    IF is_locked THEN
+      PERFORM pg_advisory_unlock(key);
+    END IF;
+    RAISE;
 END
 $$;
 COMMENT ON FUNCTION elect.bind_lease(text, bigint, interval) IS

@@ -13,16 +13,24 @@ DECLARE
   key CONSTANT bigint := elect.bind_key(lease_name);
   lease elect.leases;
   at timestamptz;
+  is_locked boolean := false;
+  is_own boolean;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
+  -- Its own lock would let this session through, while the one that the lease is bound to has not ended: it is this one.
+  is_own := EXISTS (
+    SELECT FROM pg_locks p
+    WHERE p.locktype = 'advisory' AND p.pid = pg_backend_pid() AND p.granted AND p.objsubid = 1
+      AND (p.classid::bigint << 32 | p.objid::bigint) = key);
   IF NOT elect.wait_for_lock(key, longest) THEN
     SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
     RETURN elect.lease_answer(false, lease, clock_timestamp());
   END IF;
+  is_locked := true;
   -- The session that the lease was bound to has ended. Its guarded transactions may not have: they come first.
   lease := elect.lock_vacancy(lease_name);
   at := clock_timestamp();
-  IF elect.is_held(lease, at) AND lease.is_bound AND lease.holder <> contender
+  IF elect.is_held(lease, at) AND lease.is_bound AND NOT is_own AND lease.holder <> contender
      AND elect.rank_in_line(lease_name, contender, coalesce(priority, 0), at) = 0 THEN
     PERFORM elect.end_wait(lease_name, contender);
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata, 'expired');
@@ -31,6 +39,13 @@ BEGIN
   END IF;
   PERFORM pg_advisory_unlock(key);
   RETURN elect.lease_answer(false, lease, at);
+EXCEPTION
+  -- The lock outlives the transaction; what it was taken for does not.
+  WHEN query_canceled OR OTHERS THEN
+    IF is_locked THEN
+      PERFORM pg_advisory_unlock(key);
+    END IF;
+    RAISE;
 END
 $$;
 COMMENT ON FUNCTION elect.take_over(text, text, interval, jsonb, integer, interval) IS

@@ -1,15 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { acquireWithin, requireWait, WAIT_KEYS, type WaitOptions } from './acquire.ts'
 import { type AdvisoryLock, AdvisoryLocks } from './advisory-lock.ts'
-import {
-  requireFunction,
-  requireKnownKeys,
-  requireName,
-  requireOneOf,
-  requirePriority,
-  requireValue,
-  requireVersion,
-} from './arguments.ts'
+import { requireFunction, requireName, requireOneOf, requirePriority } from './arguments.ts'
 import { ControlConnection } from './connection.ts'
 import { Election, type ElectionContext } from './election.ts'
 import { ClosedError } from './errors.ts'
@@ -30,22 +22,18 @@ import {
   resolveLeaseOptions,
   resolveOptions,
 } from './options.ts'
+import type { PrimitiveContext } from './primitives/context.ts'
 import { FastMutex } from './primitives/fast-mutex.ts'
 import { Mutex, type MutexOptions } from './primitives/mutex.ts'
-import { compareAndSwap, compareAndSwapVersion, getLease, type LeaseInfo } from './queries.ts'
+import { Primitives } from './primitives/primitives.ts'
+import type { SwapOptions } from './primitives/register.ts'
+import { getLease, type LeaseInfo } from './queries.ts'
 import { SpareSessions } from './spare-sessions.ts'
-import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
 /** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
 export interface AcquireOptions extends LeaseOptions, WaitOptions {
   /** Place in line: larger ones go first, among equals who came first. Default 0. */
   priority?: number
-}
-
-/** Options of a compare-and-swap. */
-export interface SwapOptions {
-  /** After this time the key is empty again. From 100 to 86,400,000; default: it does not expire. */
-  ttlMs?: number
 }
 
 /** A swap waits at most a second for each of up to three locks. */
@@ -59,7 +47,7 @@ const SWAP_TIMEOUT_MS = 5000
  * await elect.election('billing').lead(async ({ signal, token }) => { … })
  * ```
  */
-export class PgElect implements AsyncDisposable {
+export class PgElect extends Primitives implements AsyncDisposable {
   readonly #options: ResolvedOptions
   readonly #connection: ControlConnection
   /** Swaps may wait for each other in the database; what stands behind them in a pipeline waits, too, and renewals must not. */
@@ -67,12 +55,13 @@ export class PgElect implements AsyncDisposable {
   readonly #notifier: Notifier
   readonly #heartbeat: Heartbeat
   readonly #advisoryLocks: AdvisoryLocks
-  readonly #context: ElectionContext
+  readonly #context: ElectionContext & PrimitiveContext
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
   /** @throws InvalidArgumentError if an option is unknown or out of range, or the durations do not fit each other. */
   constructor(options: PgElectOptions = {}) {
+    super()
     this.#options = resolveOptions(options)
     const { clock, random, logger, timing, connection, holder, drainTimeoutMs } = this.#options
     const { queryTimeoutMs: timeoutMs, retryIntervalMs } = timing
@@ -107,6 +96,8 @@ export class PgElect implements AsyncDisposable {
       closing: this.#closing.signal,
       holderLabel: holder,
       drainTimeoutMs,
+      swaps: this.#swapConnection,
+      timing,
       sessions: new SpareSessions(() => new ControlConnection(connection, dependencies)),
     }
   }
@@ -247,12 +238,7 @@ export class PgElect implements AsyncDisposable {
     current: string | null,
     options: SwapOptions = {},
   ): Promise<boolean> {
-    this.#assertOpen()
-    requireName(key)
-    requireValue('next', next)
-    requireValue('current', current)
-    const ttlMs = requireSwapTtl(options)
-    return compareAndSwap(this.#swapConnection, { key, next, current, ttlMs })
+    return this.register(key).compareAndSwap(next, current, options)
   }
 
   /**
@@ -267,12 +253,7 @@ export class PgElect implements AsyncDisposable {
     version: number,
     options: SwapOptions = {},
   ): Promise<number | null> {
-    this.#assertOpen()
-    requireName(key)
-    requireValue('next', next)
-    requireVersion(version)
-    const ttlMs = requireSwapTtl(options)
-    return compareAndSwapVersion(this.#swapConnection, { key, next, version, ttlMs })
+    return this.register(key).compareAndSwapVersion(next, version, options)
   }
 
   /**
@@ -313,14 +294,13 @@ export class PgElect implements AsyncDisposable {
     return { name, holder, metadata, timing, priority: 0, share: undefined }
   }
 
+  /** @internal */
+  protected override usePrimitives(): PrimitiveContext {
+    this.#assertOpen()
+    return this.#context
+  }
+
   #assertOpen(): void {
     if (this.#closing.signal.aborted) throw new ClosedError()
   }
-}
-
-function requireSwapTtl(options: SwapOptions): number | undefined {
-  requireKnownKeys('the options of a swap', options, ['ttlMs'])
-  const { ttlMs } = options
-  if (ttlMs !== undefined) requireDuration('ttlMs', ttlMs, TTL_MS_MIN, TTL_MS_MAX)
-  return ttlMs
 }

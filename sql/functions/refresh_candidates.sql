@@ -17,6 +17,9 @@ BEGIN
     -- One that is being handed the lease, or is leaving, is not waited for: it hears of that in another way.
     SELECT c.lease, c.candidate FROM elect.candidates c
     WHERE (c.lease, c.candidate) IN (SELECT a.name, a.holder FROM unnest(names, holders) AS a (name, holder))
+      -- What has run out is void: others have been told that they go before. Not is_waiting, as one that was written
+      -- before the clock went back is to count anew.
+      AND c.expires_at > at
     FOR UPDATE SKIP LOCKED
   )
   UPDATE elect.candidates c

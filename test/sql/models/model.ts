@@ -40,6 +40,15 @@ const stepFunctions = `
     UPDATE elect.candidates SET expires_at = clock_timestamp() - interval '1 hour'
     WHERE lease = line AND candidate = holder;
   END
+  $$;
+  CREATE FUNCTION public.proves(name text, token bigint) RETURNS text LANGUAGE plpgsql AS $$
+  BEGIN
+    PERFORM elect.assert_lease(name, token);
+    RETURN '00000';
+  EXCEPTION
+    WHEN OTHERS THEN
+      RETURN SQLSTATE;
+  END
   $$`
 
 /** A session to a database of the file's own. */

@@ -12,7 +12,7 @@ import type { Clock } from './clock.ts'
 import { ClosedError, ConnectionError, fromDriver, InvalidArgumentError } from './errors.ts'
 import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
-import { backendPid, type ExecuteOptions, type Executor } from './queries.ts'
+import { backendPid, commitLazily, type ExecuteOptions, type Executor } from './queries.ts'
 import { Wakeup } from './wakeup.ts'
 
 interface ConnectionEvents {
@@ -48,6 +48,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   #session: Promise<pg.Client> | undefined
   /** Sessions whose last answers may be undone by a fail-over. */
   readonly #distrusted = new WeakSet<pg.Client>()
+  readonly #pooled = new WeakSet<pg.Client>()
   readonly #closing: Wakeup
   #failures = 0
   #closed = false
@@ -70,16 +71,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   async execute<Row>(query: CompiledQuery<Row>, options: ExecuteOptions = {}): Promise<Row[]> {
     const client = await this.#connected()
     try {
-      const result = await client.query({
-        text: query.sql,
-        values: [...query.parameters],
-        // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
-        query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
-      } as pg.QueryConfig)
-      // The answer was on its way with the warning.
-      if (this.#distrusted.has(client))
-        throw new ConnectionError('The commit did not wait for its synchronous standby')
-      return result.rows
+      return await this.#ask(client, query, options)
     } catch (error) {
       throw fromDriver(error)
     }
@@ -87,9 +79,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
 
   /** Whether a connection pooler is in between: it names a process of its own at the start of a session, not the server's. */
   async isPooled(): Promise<boolean> {
-    const pid = await backendPid(this)
-    const client = await this.#connected()
-    return (client as { processID?: number }).processID !== pid
+    return this.#pooled.has(await this.#connected())
   }
 
   /** Ends the session in an orderly way, bounded by the query timeout. Nothing can be asked afterwards. */
@@ -153,6 +143,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       destroySocket(client)
       throw new ConnectionError('The connection was closed while it was being made')
     }
+    await this.#settle(client)
     client.on('notification', (message) => this.emit('notified', message.channel, message.payload ?? ''))
     client.once('end', () => {
       this.#session = undefined
@@ -161,6 +152,40 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     })
     logger.debug({}, 'the control connection is up')
     return client
+  }
+
+  async #ask<Row>(
+    client: pg.Client,
+    query: CompiledQuery<Row>,
+    options: ExecuteOptions = {},
+  ): Promise<Row[]> {
+    const result = await client.query({
+      text: query.sql,
+      values: [...query.parameters],
+      // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
+      query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
+    } as pg.QueryConfig)
+    // The answer was on its way with the warning.
+    if (this.#distrusted.has(client))
+      throw new ConnectionError('The commit did not wait for its synchronous standby')
+    return result.rows
+  }
+
+  /**
+   * What is granted or renewed is made durable by the functions themselves. All else on this connection (places in line, releases) costs
+   * no more than time if a crash undoes it, and others wait for it: it need not wait for the disk. A session that is shared through a
+   * pooler stays as it is.
+   */
+  async #settle(client: pg.Client): Promise<void> {
+    const executor = { execute: <Row>(query: CompiledQuery<Row>) => this.#ask<Row>(client, query) }
+    try {
+      if ((client as { processID?: number }).processID !== (await backendPid(executor)))
+        this.#pooled.add(client)
+      else await commitLazily(executor)
+    } catch (error) {
+      destroySocket(client)
+      throw fromDriver(error)
+    }
   }
 
   #makeClient(): pg.Client {

@@ -9,6 +9,7 @@ DECLARE
 BEGIN
   PERFORM elect.lock_shared(shared_name, new_capacity);
   at := clock_timestamp();
+  PERFORM elect.raise_durability();
   UPDATE elect.shared_leases AS s SET capacity = new_capacity, written_at = at WHERE s.name = shared_name;
   PERFORM elect.sweep_shares(shared_name, at);
   PERFORM elect.admit(shared_name, at);

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { backendPid } from '../support/postgres/session.ts'
 import { failureOf, grantTo, inTransaction, oneRow, release, rowsOf, stored, useDatabase } from './leases.ts'
 import { candidacy, leave, placesOf, refresh, stand, standAll, voidPlace } from './line.ts'

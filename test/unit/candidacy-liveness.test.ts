@@ -5,7 +5,6 @@ import type { Lease } from '../../src/lease.ts'
 import { ModelLeases } from './support/model-leases.ts'
 import { connectionLost } from './support/pg-errors.ts'
 import { ALMOST_ONE, seededRandom } from './support/random.ts'
-import { type Answer, NEVER } from './support/scripted-database.ts'
 import { StubClock } from './support/stub-clock.ts'
 import { StubProcess } from './support/stub-process.ts'
 
@@ -18,25 +17,31 @@ interface Faults {
   /** Parts of all calls. */
   readonly failing: number
   readonly unanswered: number
+  /** Part of all calls after which the session is lost, and the next one listens to nothing yet. */
+  readonly severed: number
   /** Part of all notifications. */
   readonly unheard: number
   readonly latencyMsMax: number
+  /** Part of all campaigns that end by a crash while the candidate still waits, or are called off then. */
+  readonly dying: number
+  readonly quitting: number
 }
 
 /** One process that campaigns again and again, and at times works, stops, or crashes. */
 class Contender {
   lease: Lease | undefined
   isCrashed = false
+  terms = 0
   readonly #process: StubProcess
   readonly #random: Random
+  readonly #faults: Faults
 
   constructor(clock: StubClock, model: ModelLeases, random: Random, faults: Faults) {
     this.#process = new StubProcess({ clock, model, random, ttlMs: TTL_MS })
     this.#random = random
-    for (const [name, answer] of Object.entries(model.answers())) {
-      this.#process.database.always(name, this.#faulty(answer, faults))
-    }
-    this.#mishear(faults)
+    this.#faults = faults
+    this.#process.database.network = (serve) => this.#carry(serve)
+    this.#mishear()
     void this.#campaignForEver()
   }
 
@@ -44,43 +49,57 @@ class Contender {
     return !this.isCrashed && this.lease?.isHeld === true
   }
 
-  /** Nothing that it does reaches the server any more. */
-  crash(): void {
-    this.isCrashed = true
-    for (const name of Object.keys(this.#process.model.answers())) this.#process.database.always(name, NEVER)
-  }
-
   async #campaignForEver(): Promise<void> {
     for (let round = 0; !this.isCrashed; round++) {
-      const request = this.#process.request('job', `${this.#random()} in round ${round}`)
-      this.lease = await waitForLease(this.#process.context, request, this.#process.closing.signal)
+      try {
+        this.lease = await this.#elected(`${this.#random()} in round ${round}`)
+      } catch {
+        continue
+      }
+      this.terms += 1
       await this.#delay(this.#random() * 4 * TTL_MS)
-      if (this.#random() < 0.3) this.crash()
+      // Nothing that it does reaches the server any more.
+      if (this.#random() < 0.3) this.isCrashed = true
       else await this.lease.release()
     }
   }
 
-  #faulty(answer: Answer, { failing, unanswered, latencyMsMax }: Faults): Answer {
-    if (typeof answer !== 'function') return answer
-    return async (call) => {
-      await this.#delay(this.#random() * latencyMsMax)
-      const lot = this.#random()
-      // Some fail before the server has done what was asked, some after.
-      if (this.isCrashed) return new Promise(() => {})
-      if (lot < failing / 2) throw connectionLost()
-      const rows = await answer(call)
-      if (lot < failing) throw connectionLost()
-      if (lot < failing + unanswered) return new Promise(() => {})
-      await this.#delay(this.#random() * latencyMsMax)
-      return rows
+  async #elected(holder: string): Promise<Lease> {
+    const stop = new AbortController()
+    const { clock } = this.#process
+    const lot = this.#random()
+    const { dying, quitting } = this.#faults
+    const timer = clock.setTimer(() => {
+      if (lot < dying) this.isCrashed = true
+      else if (lot < dying + quitting) stop.abort(new Error('called off'))
+    }, this.#random() * TTL_MS)
+    try {
+      return await waitForLease(this.#process.context, this.#process.request('job', holder), stop.signal)
+    } finally {
+      timer.cancel()
     }
   }
 
-  #mishear({ unheard }: Faults): void {
+  async #carry(serve: () => Promise<readonly object[]>): Promise<readonly object[]> {
+    const { failing, unanswered, severed, latencyMsMax } = this.#faults
+    await this.#delay(this.#random() * latencyMsMax)
+    const lot = this.#random()
+    // Some fail before the server has done what was asked, some after.
+    if (this.isCrashed) return new Promise(() => {})
+    if (this.#random() < severed) this.#process.database.emit('lost')
+    if (lot < failing / 2) throw connectionLost()
+    const rows = await serve()
+    if (lot < failing) throw connectionLost()
+    if (lot < failing + unanswered) return new Promise(() => {})
+    await this.#delay(this.#random() * latencyMsMax)
+    return rows
+  }
+
+  #mishear(): void {
     const { database } = this.#process
     const emit = database.emit.bind(database) as (...event: unknown[]) => boolean
     database.emit = ((...event: unknown[]) =>
-      event[0] === 'notified' && (this.isCrashed || this.#random() < unheard)
+      event[0] === 'notified' && (this.isCrashed || this.#random() < this.#faults.unheard)
         ? false
         : emit(...event)) as never
   }
@@ -97,26 +116,59 @@ async function simulate(seed: number, faults: Faults) {
   const model = new ModelLeases(clock)
   const join = () => new Contender(clock, model, seededRandom(Math.floor(random() * 2 ** 32)), faults)
   const contenders = [join(), join(), join()]
+  let usurped = 0
+  model.onTold((_channel, message) => {
+    // From a grant on nobody else may believe that it leads.
+    const { holder } = JSON.parse(message)
+    if (holder === null) return
+    usurped += contenders.filter(({ leads, lease }) => leads && lease?.holder !== holder).length
+  })
+  let terms = 0
   let leaderlessMs = 0
   let leaderlessMsMax = 0
-  let leadersMax = 0
   while (clock.trueMs < 12 * TTL_MS) {
     await clock.advance(LOOK_MS)
-    const leaders = contenders.filter(({ leads }) => leads).length
-    leadersMax = Math.max(leadersMax, leaders)
-    leaderlessMs = leaders > 0 ? 0 : leaderlessMs + LOOK_MS
+    // One that led and crashed between two looks has led.
+    const termsNow = contenders.reduce((sum, contender) => sum + contender.terms, 0)
+    const isLed = termsNow !== terms || contenders.some(({ leads }) => leads)
+    leaderlessMs = isLed ? 0 : leaderlessMs + LOOK_MS
     leaderlessMsMax = Math.max(leaderlessMsMax, leaderlessMs)
     for (const [place, { isCrashed }] of contenders.entries()) if (isCrashed) contenders[place] = join()
+    terms = contenders.reduce((sum, contender) => sum + contender.terms, 0)
   }
-  return { leadersMax, leaderlessMsMax, tokens: model.grants.map(({ token }) => token) }
+  return { usurped, leaderlessMsMax, tokens: model.grants.map(({ token }) => token) }
+}
+
+const FAIR: Faults = {
+  failing: 0,
+  unanswered: 0,
+  severed: 0,
+  unheard: 0,
+  latencyMsMax: 5,
+  dying: 0,
+  quitting: 0,
 }
 
 const weathers: [weather: string, faults: Faults][] = [
-  ['all is well', { failing: 0, unanswered: 0, unheard: 0, latencyMsMax: 5 }],
-  ['no notification is heard', { failing: 0, unanswered: 0, unheard: 1, latencyMsMax: 5 }],
+  ['all is well', FAIR],
+  ['no notification is heard', { ...FAIR, unheard: 1 }],
   [
     'calls fail, answers and notifications are lost',
-    { failing: 0.15, unanswered: 0.03, unheard: 0.3, latencyMsMax: 30 },
+    { ...FAIR, failing: 0.15, unanswered: 0.03, unheard: 0.3, latencyMsMax: 30 },
+  ],
+  ['sessions are lost all the time', { ...FAIR, severed: 0.2, failing: 0.05, latencyMsMax: 30 }],
+  ['candidates crash or are called off while they wait', { ...FAIR, dying: 0.3, quitting: 0.3 }],
+  [
+    'all of that happens at once',
+    {
+      failing: 0.1,
+      unanswered: 0.03,
+      severed: 0.1,
+      unheard: 0.3,
+      latencyMsMax: 30,
+      dying: 0.15,
+      quitting: 0.15,
+    },
   ],
 ]
 
@@ -125,8 +177,8 @@ describe('while there are candidates', () => {
     'one leads within a TTL and a second, and never two, where %s',
     async (_weather, faults) => {
       for (let seed = 1; seed <= 25; seed++) {
-        const { leadersMax, leaderlessMsMax, tokens } = await simulate(seed, faults)
-        expect(leadersMax, `leaders at once, seed ${seed}`).toBe(1)
+        const { usurped, leaderlessMsMax, tokens } = await simulate(seed, faults)
+        expect(usurped, `leaders beside another, seed ${seed}`).toBe(0)
         expect(leaderlessMsMax, `without a leader, seed ${seed}`).toBeLessThanOrEqual(TTL_MS + GRACE_MS)
         expect(tokens.length, `grants, seed ${seed}`).toBeGreaterThan(2)
         expect(tokens).toEqual([...new Set(tokens)].sort((one, other) => one - other))
@@ -145,10 +197,14 @@ describe('while there are candidates', () => {
       waitForLease(process.context, process.request('job', `follower ${place}`), signal),
     )
     await clock.advance(1000)
+    const looked = followers.map(({ database }) => database.calls.length)
     await lease?.release()
-    await clock.advance(6)
+    await clock.settle()
     const successor = await Promise.race(elections)
-    expect(successor.isHeld).toBe(true)
+    expect(successor).toMatchObject({ isHeld: true, holder: 'follower 0' })
     expect(model.grants).toHaveLength(2)
+    // The others have not even woken.
+    const [, ...others] = followers.map(({ database }) => database.calls.length)
+    expect(others).toEqual(looked.slice(1))
   })
 })

@@ -1,29 +1,35 @@
 import { describe, expect, test } from 'vitest'
 import { nextAttemptInMs, waitForLease } from '../../src/candidacy.ts'
-import type { Lease } from '../../src/lease.ts'
-import type { LeaseAnswer } from '../../src/queries.ts'
+import type { Candidacy } from '../../src/queries.ts'
 import { resolveTiming } from '../../src/timing.ts'
-import { channelOf } from './support/model-leases.ts'
+import { candidate, timesOf } from './support/candidate.ts'
+import { sessionChannelOf } from './support/model-leases.ts'
 import { connectionLost, serverError } from './support/pg-errors.ts'
 import { ALMOST_ONE } from './support/random.ts'
-import { busyRow, grantedRow, refusedRow } from './support/rows.ts'
+import { busyRow, grantedRow, waitingRow } from './support/rows.ts'
 import { StubProcess } from './support/stub-process.ts'
 
 describe('the next attempt', () => {
   const timing = resolveTiming({ ttlMs: 15_000 })
-  const answer: LeaseAnswer = {
+  const answer: Candidacy = {
     granted: false,
     holder: 'other',
     token: 1,
     version: 1,
     metadata: null,
     expiresInMs: 9000,
+    lease: 'job',
+    rank: 0,
   }
-  const table: [what: string, answer: Partial<LeaseAnswer>, fromMs: number, toMs: number][] = [
-    ['a lease that expires: just after that', {}, 9000, 9050],
-    ['a lease that has all but expired: just after that', { expiresInMs: 0.5 }, 0.5, 50.5],
+  const table: [what: string, answer: Partial<Candidacy>, fromMs: number, toMs: number][] = [
+    ['a lease that expires: just after that', {}, 9002, 9002],
+    ['a lease that has all but expired: just after that', { expiresInMs: 0.5 }, 2.5, 2.5],
+    ['the same behind another: a quarter of a second later', { rank: 1 }, 9252, 9252],
+    ['the same behind ten: a quarter of a second later for each', { rank: 10 }, 11_502, 11_502],
+    ['the same without a place: as the first', { rank: null }, 9002, 9002],
     ['a lease that does not expire: about a TTL later', { expiresInMs: null }, 13_500, 16_500],
     ['a lease that changes hands: soon', { holder: null, expiresInMs: null }, 50, 150],
+    ['the same behind two: half a second later', { holder: null, expiresInMs: null, rank: 2 }, 300, 900],
     ['neither yes nor no: soon', { granted: null, holder: null, expiresInMs: null }, 50, 150],
     ['a yes that came too late: soon, under the same name', { holder: 'me' }, 50, 150],
   ]
@@ -40,25 +46,6 @@ describe('the next attempt', () => {
   })
 })
 
-/** A candidate that waits, and what has become of it. */
-function candidate(process: StubProcess, holder = 'me') {
-  const stop = new AbortController()
-  const state: { lease?: Lease; error?: unknown } = {}
-  const waiting = waitForLease(process.context, process.request('job', holder), stop.signal).then(
-    (lease) => {
-      state.lease = lease
-    },
-    (error: unknown) => {
-      state.error = error
-    },
-  )
-  return { state, stop, waiting }
-}
-
-function attemptTimes(process: StubProcess): number[] {
-  return process.database.callsOf('acquire_lease').map(({ sentAtMs }) => sentAtMs)
-}
-
 describe('a candidate', () => {
   test('that is granted the lease at once listens to nothing', async () => {
     const process = new StubProcess()
@@ -72,12 +59,11 @@ describe('a candidate', () => {
     const process = new StubProcess()
     process.model.acquire('job', 'other', 10_000)
     const { state } = candidate(process)
-    await process.clock.advance(9999)
-    // Once as it came, and once as its LISTEN came into force.
-    expect(attemptTimes(process)).toEqual([0, 3])
+    await process.clock.advance(10_001)
+    expect(timesOf(process, 'acquire_lease')).toEqual([0])
     expect(state.lease).toBeUndefined()
-    await process.clock.advance(50)
-    expect(attemptTimes(process)).toHaveLength(3)
+    await process.clock.advance(1)
+    expect(timesOf(process, 'acquire_lease')).toEqual([0, 10_002])
     expect(state.lease?.isHeld).toBe(true)
   })
 
@@ -87,35 +73,35 @@ describe('a candidate', () => {
     const { state } = candidate(process)
     await process.clock.advance(1000)
     process.model.force('job')
-    await process.clock.advance(5)
+    await process.clock.settle()
     expect(state.lease?.isHeld).toBe(true)
   })
 
-  test('asks again once its LISTEN is in force: what was told before that is not missed', async () => {
+  test('looks once its LISTEN is in force: what was told before that is not missed', async () => {
     const process = new StubProcess()
     process.model.acquire('job', 'other', 600_000)
-    const listening = process.database.hold('listen')
+    const listening = process.database.hold('listen_here')
     const { state } = candidate(process)
     await process.clock.advance(100)
     process.model.force('job')
-    await process.clock.advance(1000)
+    await process.clock.advance(100)
     expect(state.lease).toBeUndefined()
-    ;(await listening).answer({ name: 'job', channel: channelOf('job') })
-    await process.clock.advance(5)
+    ;(await listening).answer({ channel: sessionChannelOf(process.backend) })
+    await process.clock.settle()
     expect(state.lease?.isHeld).toBe(true)
   })
 
-  test('is not deaf to a change told while its attempt is under way', async () => {
+  test('is not deaf to a change told while it looks', async () => {
     const process = new StubProcess()
     process.model.acquire('job', 'other', 600_000)
     const { state } = candidate(process)
     await process.clock.advance(10)
-    const attempt = process.database.hold('acquire_lease')
-    process.database.emit('notified', channelOf('job'))
+    const look = process.database.hold('get_candidacy')
+    process.database.emit('notified', sessionChannelOf(process.backend), '')
     await process.clock.advance(5)
     process.model.force('job')
-    ;(await attempt).answer(refusedRow('other', 600_000))
-    await process.clock.advance(5)
+    ;(await look).answer(waitingRow(0, 'other', 600_000))
+    await process.clock.settle()
     expect(state.lease?.isHeld).toBe(true)
   })
 
@@ -130,10 +116,10 @@ describe('a candidate', () => {
   test('asks again after faults that pass', async () => {
     const process = new StubProcess()
     process.database.next('acquire_lease', connectionLost(), serverError('55P03'), serverError('57P03'))
-    process.database.always('listen', connectionLost())
+    process.database.always('listen_here', connectionLost())
     const { state } = candidate(process)
     await process.clock.advance(1499)
-    expect(attemptTimes(process)).toEqual([0, 500, 1000])
+    expect(timesOf(process, 'acquire_lease')).toEqual([0, 500, 1000])
     await process.clock.advance(1)
     expect(state.lease?.isHeld).toBe(true)
   })
@@ -161,20 +147,25 @@ describe('a candidate', () => {
       process.database.always('acquire_lease', error)
       await process.clock.advance(1000)
       expect(state.error).toBe(error)
-      expect(process.database.callsOf('unlisten')).toHaveLength(1)
+      expect(process.model.line.candidates('job')).toEqual([])
       expect(process.clock.pendingTimers).toBe(0)
     },
   )
 
-  test('stops listening once it is granted the lease', async () => {
+  test('that has been granted the lease keeps no place, and its session listens on for the next one', async () => {
     const process = new StubProcess()
-    process.model.acquire('job', 'other', 1000)
-    const { state, waiting } = candidate(process)
-    await process.clock.advance(1100)
-    await waiting
-    expect(process.database.callsOf('unlisten')).toMatchObject([{ arguments: { names: ['job'] } }])
-    await state.lease?.release()
-    expect(process.clock.pendingTimers).toBe(0)
+    for (const holder of ['first', 'second']) {
+      process.model.acquire('job', 'other', 1000)
+      const { state, waiting } = candidate(process, holder)
+      await process.clock.advance(1100)
+      await waiting
+      await process.clock.advance(5000)
+      await state.lease?.release()
+      expect(process.model.line.candidates('job')).toEqual([])
+      expect(process.clock.pendingTimers).toBe(0)
+    }
+    expect(process.database.callsOf('listen_here')).toHaveLength(1)
+    expect(process.database.callsOf('unlisten')).toEqual([])
   })
 
   test('logs no warning and no error: waiting is what followers do', async () => {
@@ -182,7 +173,7 @@ describe('a candidate', () => {
     process.model.acquire('job', 'other', 60_000)
     candidate(process)
     process.database.next('acquire_lease', [busyRow()], connectionLost())
-    process.database.next('listen', connectionLost())
+    process.database.next('listen_here', connectionLost())
     await process.clock.advance(30_000)
     process.database.emit('lost')
     await process.clock.advance(20_000)
@@ -210,20 +201,23 @@ describe('a candidate that is called off', () => {
     await process.clock.settle()
     expect(state.error).toBe(reason)
     expect(process.clock.pendingTimers).toBe(0)
-    expect(process.database.callsOf('unlisten')).toHaveLength(1)
+    expect(process.context.pending.size).toBe(0)
+    expect(process.model.line.candidates('job')).toEqual([])
   })
 
-  test('while it holds back after a notification leaves at once, too', async () => {
-    const process = new StubProcess({ random: () => ALMOST_ONE })
+  test('while a failure keeps it waiting leaves at once, too', async () => {
+    const process = new StubProcess()
     process.model.acquire('job', 'other', 60_000)
     const { state, stop } = candidate(process)
-    await process.clock.advance(1000)
-    process.model.force('job')
+    await process.clock.advance(100)
+    process.database.next('get_candidacy', connectionLost())
+    process.database.emit('notified', sessionChannelOf(process.backend), '')
     await process.clock.advance(1)
     stop.abort(reason)
     await process.clock.settle()
     expect(state.error).toBe(reason)
-    expect(process.model.grants).toHaveLength(1)
+    expect(process.model.line.candidates('job')).toEqual([])
+    expect(process.clock.pendingTimers).toBe(0)
   })
 
   test('while its attempt is under way gives back what it is granted', async () => {

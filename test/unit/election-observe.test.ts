@@ -72,7 +72,7 @@ describe('an observer', () => {
     for (let round = 0; round < 5; round++) {
       await process.clock.advance(1000)
       process.model.renew('job', 1001)
-      process.database.emit('notified', channelOf('job'))
+      process.database.emit('notified', channelOf('job'), '')
     }
     expect(process.database.callsOf('get_lease').length).toBeGreaterThan(5)
     expect(changes).toHaveLength(1)

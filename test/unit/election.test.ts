@@ -15,7 +15,7 @@ function record(election: Election): string[] {
 }
 
 const ELECTED = ['state candidate: candidate', 'state leader: leader', 'elected, held true: leader']
-const DEMOTED = ['demoted, held false: follower', 'state follower: follower']
+const DEMOTED = ['state follower: follower', 'demoted, held false: follower']
 
 function elected(election: Election): Promise<Leadership> {
   return election.campaign()
@@ -181,7 +181,7 @@ describe('resign', () => {
     expect(process.clock.pendingTimers).toBe(0)
   })
 
-  test('leads on until the work has settled', async () => {
+  test('drains until the work has settled, and holds the lease meanwhile', async () => {
     const process = new StubProcess({ drainTimeoutMs: 60_000 })
     const election = process.election()
     let finish = () => {}
@@ -192,7 +192,8 @@ describe('resign', () => {
     await process.clock.settle()
     const resigned = election.resign()
     await process.clock.advance(30_000)
-    expect(election.state).toBe('leader')
+    expect(election.state).toBe('draining')
+    expect(process.model.holding('job')).toBeDefined()
     expect(process.database.callsOf('release_lease')).toEqual([])
     finish()
     expect(await resigned).toBe(true)

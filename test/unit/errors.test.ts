@@ -19,6 +19,7 @@ const made: PgElectError[] = [
   new errors.RolledBackError(),
   new errors.AlreadyCampaigningError('job', 'leader'),
   new errors.ResignedError('job'),
+  new errors.NoCandidateError('job', undefined),
   new errors.ClosedError(),
   new errors.ServerError('XX000', 'x'),
 ]
@@ -41,6 +42,7 @@ describe('the errors of this package', () => {
         "RolledBackError PG_ELECT_ROLLED_BACK",
         "AlreadyCampaigningError PG_ELECT_ALREADY_CAMPAIGNING",
         "ResignedError PG_ELECT_RESIGNED",
+        "NoCandidateError PG_ELECT_NO_CANDIDATE",
         "ClosedError PG_ELECT_CLOSED",
         "ServerError PG_ELECT_SERVER",
       ]

@@ -8,6 +8,8 @@ import { StubProcess } from './support/stub-process.ts'
 
 /** A TTL of 15 s, a deadline 14 s after sending, beats every 4.75 s at a random number of a half. */
 const DEADLINE_MS = 14_000
+/** The first one comes after a third of the time to the deadline. */
+const FIRST_BEAT_MS = 4667
 
 /** Without renewals: what is lost is lost by time alone. */
 async function leaseWithoutRenewals() {
@@ -70,14 +72,14 @@ describe('a lease', () => {
   test('that was renewed aborts its signal at the deadline of its last renewal', async () => {
     const process = new StubProcess()
     const lease = await process.lease()
-    await process.clock.advance(4750)
+    await process.clock.advance(FIRST_BEAT_MS)
     process.database.always('renew_leases', NEVER)
     let abortedAtMs = Number.NaN
     lease.signal.addEventListener('abort', () => {
       abortedAtMs = process.clock.trueMs
     })
     await process.clock.advance(60_000)
-    expect(abortedAtMs).toBe(4750 + DEADLINE_MS)
+    expect(abortedAtMs).toBe(FIRST_BEAT_MS + DEADLINE_MS)
   })
 
   test('aborts its signal after a suspend no later than at the next beat', async () => {
@@ -104,10 +106,10 @@ describe('a lease', () => {
     const { clock, database } = process
     const lease = await process.lease()
     const renewal = database.hold('renew_leases')
-    await clock.advance(4750 + 8000)
+    await clock.advance(FIRST_BEAT_MS + 8000)
     ;(await renewal).answer(grantedRow(lease.token))
     await clock.settle()
-    expect(lease.remainingMs).toBe(4750 + DEADLINE_MS - (4750 + 8000))
+    expect(lease.remainingMs).toBe(DEADLINE_MS - 8000)
   })
 
   test('is trusted no less when an early answer is overtaken by a late one', async () => {

@@ -26,7 +26,7 @@ function setUp({ random = () => 0.5 }: { random?: Random } = {}) {
   const watch = (name: string) => notifier.watch(name, () => void wakes.push(name))
   const listened = () => database.callsOf('listen').map((call) => call.arguments.names)
   const unlistened = () => database.callsOf('unlisten').map((call) => call.arguments.names)
-  const notify = (name: string) => void database.emit('notified', channelOf(name))
+  const notify = (name: string) => void database.emit('notified', channelOf(name), '')
   return { clock, database, log, notifier, wakes, watch, listened, unlistened, notify }
 }
 
@@ -69,7 +69,7 @@ describe('a watch', () => {
     await clock.settle()
     wakes.length = 0
     for (const channel of ['', 'elect', 'job', '\0', 'undefined', channelOf('other'), undefined as never]) {
-      expect(() => database.emit('notified', channel)).not.toThrow()
+      expect(() => database.emit('notified', channel, '')).not.toThrow()
     }
     expect(wakes).toEqual([])
   })
@@ -79,7 +79,7 @@ describe('a watch', () => {
     void database.hold('listen')
     watch('job')
     await clock.settle()
-    database.emit('notified', channelOf('job'))
+    database.emit('notified', channelOf('job'), '')
     expect(wakes).toEqual([])
   })
 

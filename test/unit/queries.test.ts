@@ -4,6 +4,9 @@ import { busyRow, grantedRow, refusedRow } from './support/rows.ts'
 import { ScriptedDatabase } from './support/scripted-database.ts'
 import { StubClock } from './support/stub-clock.ts'
 
+/** Does not stand in line. */
+const LONE = { name: 'x', holder: 'me', ttlMs: 1, metadata: undefined, priority: undefined }
+
 function database(): ScriptedDatabase {
   return new ScriptedDatabase(new StubClock())
 }
@@ -12,12 +15,19 @@ describe('a call', () => {
   test('passes its arguments by name, never within the SQL text', async () => {
     const db = database()
     db.next('acquire_lease', [grantedRow(5)])
-    const request = { name: `it's; DROP`, holder: 'me', ttlMs: 1500, metadata: { a: 1 } }
+    const request = { name: `it's; DROP`, holder: 'me', ttlMs: 1500, metadata: { a: 1 }, priority: 3 }
     await queries.acquireLease(db, request, { timeoutMs: 50 })
     expect(db.calls).toMatchObject([
       {
         name: 'acquire_lease',
-        arguments: { name: `it's; DROP`, holder: 'me', ttl: '1500 milliseconds', metadata: '{"a":1}' },
+        arguments: {
+          name: `it's; DROP`,
+          holder: 'me',
+          ttl: '1500 milliseconds',
+          metadata: '{"a":1}',
+          wait: true,
+          priority: 3,
+        },
         timeoutMs: 50,
       },
     ])
@@ -54,7 +64,7 @@ describe('an answer', () => {
   test('has tokens and versions as numbers, though the driver sends text', async () => {
     const db = database()
     db.next('acquire_lease', [grantedRow(1_900_000_000_000_000)])
-    const answer = await queries.acquireLease(db, { name: 'x', holder: 'me', ttlMs: 1, metadata: undefined })
+    const answer = await queries.acquireLease(db, LONE)
     expect(answer).toMatchObject({ token: 1_900_000_000_000_000, version: 1_900_000_000_000_000 })
     db.next('compare_and_swap_version', [{ version: '41' }], [{ version: null }])
     const swap = { key: 'k', next: 'v', version: 40, ttlMs: undefined }
@@ -65,7 +75,7 @@ describe('an answer', () => {
   test('with a number that JavaScript cannot hold exactly is refused, not rounded', async () => {
     const db = database()
     db.next('acquire_lease', [{ ...grantedRow(1), token: '9007199254740993' }])
-    const asking = queries.acquireLease(db, { name: 'x', holder: 'me', ttlMs: 1, metadata: undefined })
+    const asking = queries.acquireLease(db, LONE)
     await expect(asking).rejects.toThrow(RangeError)
   })
 

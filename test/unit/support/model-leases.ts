@@ -1,47 +1,80 @@
+import { ModelLine, type Waiting } from './model-line.ts'
 import type { Answer, Call } from './scripted-database.ts'
 import type { StubClock } from './stub-clock.ts'
 
 interface ModelLease {
-  holder: string
+  readonly name: string
+  holder: string | null
   token: number
   version: number
   metadata: object | null
   ttlMs: number
   expiresAtMs: number
+  stepDownRequested: boolean
 }
+
+/** A lease that was handed over lasts so long until its new holder renews it. */
+const ACCEPT_MS = 2000
+/** One that nobody holds may be taken so much later by each who waits behind another. */
+const RANK_DELAY_MS = 250
 
 /** The rules of `sql/functions` in a few lines, on the time of the world: what many clients share in a test. */
 export class ModelLeases {
   /** Each grant, in order. */
   readonly grants: { name: string; holder: string; token: number; atMs: number }[] = []
+  /** Who waits for each lease. */
+  readonly line: ModelLine
   readonly #clock: StubClock
   readonly #leases = new Map<string, ModelLease>()
-  readonly #listeners = new Set<(channel: string) => void>()
+  readonly #listeners = new Set<(channel: string, message: string) => void>()
   #lastToken = 1000
+  #lastBackend = 0
 
   constructor(clock: StubClock) {
     this.#clock = clock
+    this.line = new ModelLine(clock)
   }
 
-  /** Hears of each change of holder, on the lease's channel. */
-  onChange(listener: (channel: string) => void): void {
+  /** Hears everything that is told on the channels of leases and of sessions. */
+  onTold(listener: (channel: string, message: string) => void): void {
     this.#listeners.add(listener)
   }
 
-  /** Answers for a {@link ScriptedDatabase}. */
-  answers(): Record<string, Answer> {
+  /** A new session, by its process id. */
+  connect(): number {
+    this.#lastBackend += 1
+    return this.#lastBackend
+  }
+
+  /** Answers for a {@link ScriptedDatabase}, in the session that it has at the time. */
+  answers(backend: () => number = () => 0): Record<string, Answer> {
     return {
-      acquire_lease: ({ arguments: asked }: Call) => [
-        this.acquire(
-          `${asked.name}`,
-          `${asked.holder}`,
-          Number.parseFloat(`${asked.ttl}`),
-          json(asked.metadata),
-        ),
-      ],
+      acquire_lease: ({ arguments: asked }: Call) => {
+        const waiting =
+          asked.wait === true ? { priority: Number(asked.priority), backend: backend() } : undefined
+        const ttlMs = Number.parseFloat(`${asked.ttl}`)
+        return [this.acquire(`${asked.name}`, `${asked.holder}`, ttlMs, json(asked.metadata), waiting)]
+      },
+      get_candidacy: ({ arguments: asked }: Call) => [this.candidacy(`${asked.name}`, `${asked.holder}`)],
+      refresh_candidates: ({ arguments: asked }: Call) => {
+        const holders = asked.holders as string[]
+        return (asked.names as string[]).map((name, index) => {
+          const holder = holders[index] as string
+          this.line.refresh(name, holder, backend())
+          return this.candidacy(name, holder)
+        })
+      },
+      // As the client calls it: what was granted in the same moment is given back.
+      leave_queue: ({ arguments: asked }: Call) => {
+        const name = `${asked.name}`
+        this.line.leave(name, `${asked.holder}`)
+        const current = this.holding(name)
+        if (current === undefined || current.holder !== asked.holder) return []
+        return [{ released: this.release(name, current.token) }]
+      },
       renew_leases: ({ arguments: asked }: Call) => {
         const tokens = asked.tokens as number[]
-        return (asked.names as string[]).map((name, place) => this.renew(name, tokens[place] ?? 0))
+        return (asked.names as string[]).map((name, index) => this.renew(name, tokens[index] ?? 0))
       },
       release_lease: ({ arguments: asked }: Call) => [
         { released: this.release(`${asked.name}`, Number(asked.token)) },
@@ -49,26 +82,35 @@ export class ModelLeases {
       get_lease: ({ arguments: asked }: Call) => this.get(`${asked.name}`),
       listen: ({ arguments: asked }: Call) =>
         (asked.names as string[]).map((name) => ({ name, channel: channelOf(name) })),
+      listen_here: () => [{ channel: sessionChannelOf(backend()) }],
       unlisten: [],
     }
   }
 
-  acquire(name: string, holder: string, ttlMs: number, metadata: object | null = null): object {
+  /** @param waiting - how it stands in line if it is refused */
+  acquire(
+    name: string,
+    holder: string,
+    ttlMs: number,
+    metadata: object | null = null,
+    waiting?: Waiting,
+  ): object {
     const current = this.holding(name)
-    if (current !== undefined && current.holder !== holder) return this.#row(false, current)
-    if (current !== undefined) return this.#renewed(current)
-    const lease = {
-      holder,
-      token: ++this.#lastToken,
-      version: (this.#leases.get(name)?.version ?? 0) + 1,
-      metadata,
-      ttlMs,
-      expiresAtMs: this.#clock.trueMs + ttlMs,
+    if (current?.holder === holder) return this.#renewed(current, ttlMs)
+    const rank = this.line.rank(name, holder, waiting?.priority ?? 0)
+    if (current === undefined && this.#isTurn(name, rank)) {
+      this.line.leave(name, holder)
+      const event = this.#leases.get(name)?.holder == null ? 'granted' : 'expired'
+      return this.#row(true, this.#grant({ name, holder, ttlMs, metadata, event }))
     }
-    this.#leases.set(name, lease)
-    this.grants.push({ name, holder, token: lease.token, atMs: this.#clock.trueMs })
-    this.#tell(name)
-    return this.#row(true, lease)
+    const place = waiting === undefined ? null : this.line.stand(name, holder, ttlMs, metadata, waiting)
+    return { ...this.#row(false, current, place), lease: name }
+  }
+
+  /** How a contender stands. */
+  candidacy(name: string, holder: string): object {
+    const current = this.holding(name)
+    return this.#row(current?.holder === holder, current, this.line.rankOf(name, holder))
   }
 
   renew(name: string, token: number): object {
@@ -77,56 +119,137 @@ export class ModelLeases {
     return this.#renewed(current)
   }
 
+  /** Hands the lease to the first in line, or vacates it. */
   release(name: string, token: number): boolean {
     if (this.holding(name)?.token !== token) return false
-    this.force(name)
+    const next = this.line.first(name)
+    if (next === undefined) {
+      this.#vacate(name, 'released')
+      return true
+    }
+    const { candidate: holder, ttlMs, metadata, backend } = next
+    this.line.leave(name, holder)
+    this.#grant({ name, holder, ttlMs, metadata, backend, event: 'granted', acceptMs: ACCEPT_MS })
     return true
   }
 
-  /** Takes the lease away, as an operator does. */
+  /** Takes the lease away, as an operator does: whoever is first in line comes and takes it. */
   force(name: string): void {
+    this.#vacate(name, 'forced')
+  }
+
+  /** Asks the holder to give the lease back. */
+  requestStepDown(name: string): void {
     const lease = this.#leases.get(name)
-    if (lease !== undefined) lease.expiresAtMs = Number.NEGATIVE_INFINITY
-    this.#tell(name)
+    if (lease === undefined || this.holding(name) === undefined) return
+    lease.stepDownRequested = true
+    this.#tell('step_down', name, { holder: lease.holder, token: lease.token, previousHolder: lease.holder })
   }
 
   get(name: string): object[] {
     const lease = this.holding(name)
-    return lease === undefined ? [] : [{ ...this.#row(true, lease), acquired_at: new Date(0) }]
+    if (lease === undefined) return []
+    return [{ ...this.#row(true, lease), acquired_at_ms: 0, step_down_requested: lease.stepDownRequested }]
   }
 
   /** What the database knows of the lease's holder; undefined: vacant. */
   holding(name: string): Readonly<ModelLease> | undefined {
     const lease = this.#leases.get(name)
-    return lease !== undefined && lease.expiresAtMs > this.#clock.trueMs ? lease : undefined
+    const isHeld = lease !== undefined && lease.holder !== null && lease.expiresAtMs > this.#clock.trueMs
+    return isHeld ? lease : undefined
   }
 
-  #renewed(current: Readonly<ModelLease>): object {
+  /** Those behind others wait a little longer, in case those are dead. */
+  #isTurn(name: string, rank: number): boolean {
+    const vacantSinceMs = this.#leases.get(name)?.expiresAtMs
+    if (rank === 0 || vacantSinceMs === undefined) return true
+    return this.#clock.trueMs > vacantSinceMs + rank * RANK_DELAY_MS
+  }
+
+  #grant(granted: {
+    name: string
+    holder: string
+    ttlMs: number
+    metadata: object | null
+    event: string
+    acceptMs?: number
+    backend?: number
+  }): Readonly<ModelLease> {
+    const { name, holder, ttlMs, metadata, event, acceptMs = ttlMs, backend } = granted
+    const before = this.#leases.get(name)
+    const lease = {
+      name,
+      holder,
+      token: ++this.#lastToken,
+      version: (before?.version ?? 0) + 1,
+      metadata,
+      ttlMs,
+      expiresAtMs: this.#clock.trueMs + Math.min(ttlMs, acceptMs),
+      stepDownRequested: false,
+    }
+    this.#leases.set(name, lease)
+    this.grants.push({ name, holder, token: lease.token, atMs: this.#clock.trueMs })
+    this.#tell(event, name, { holder, token: lease.token, previousHolder: before?.holder ?? null, backend })
+    return lease
+  }
+
+  #vacate(name: string, event: string): void {
+    const lease = this.#leases.get(name)
+    if (lease === undefined) return
+    const { holder: previousHolder, token } = lease
+    lease.holder = null
+    lease.expiresAtMs = this.#clock.trueMs
+    this.#tell(event, name, { holder: null, token, previousHolder, backend: this.line.first(name)?.backend })
+  }
+
+  #renewed(current: Readonly<ModelLease>, ttlMs = current.ttlMs): object {
     const lease = current as ModelLease
     lease.version += 1
-    lease.expiresAtMs = this.#clock.trueMs + lease.ttlMs
+    lease.ttlMs = ttlMs
+    lease.expiresAtMs = Math.max(lease.expiresAtMs, this.#clock.trueMs + ttlMs)
     return this.#row(true, lease)
   }
 
-  #row(granted: boolean, lease: Readonly<ModelLease> | undefined): object {
+  #row(granted: boolean, lease: Readonly<ModelLease> | undefined, rank: number | null = null): object {
     return {
+      lease: lease?.name ?? null,
       granted,
       holder: lease?.holder ?? null,
       token: lease === undefined ? null : `${lease.token}`,
       version: lease === undefined ? null : `${lease.version}`,
       metadata: lease?.metadata ?? null,
       expires_in_ms: lease === undefined ? null : lease.expiresAtMs - this.#clock.trueMs,
+      rank,
     }
   }
 
-  #tell(name: string): void {
-    for (const listener of this.#listeners) listener(channelOf(name))
+  #tell(
+    event: string,
+    name: string,
+    told: {
+      holder: string | null
+      token: number
+      previousHolder: string | null
+      backend?: number | undefined
+    },
+  ): void {
+    const { holder, token, previousHolder, backend } = told
+    const message = JSON.stringify({ event, name, holder, token, previous_holder: previousHolder })
+    for (const listener of this.#listeners) {
+      listener(channelOf(name), message)
+      if (backend !== undefined) listener(sessionChannelOf(backend), message)
+    }
   }
 }
 
 /** The channel of a lease, in this model. */
 export function channelOf(name: string): string {
   return `channel of ${name}`
+}
+
+/** The channel of a session. */
+export function sessionChannelOf(backend: number): string {
+  return `elect_session_${backend}`
 }
 
 function json(value: unknown): object | null {

@@ -14,6 +14,8 @@ export interface Call {
   readonly timeoutMs: number | undefined
   /** By the world's clock. */
   readonly sentAtMs: number
+  /** Calls of one number went out as one statement. */
+  readonly statement: number
 }
 
 /** What the server does with a call: rows, an error, or something that it does now and answers later. */
@@ -34,18 +36,21 @@ export interface Held {
  * answers. Everything that was asked is kept.
  */
 export class ScriptedDatabase
-  extends EventEmitter<{ lost: []; notified: [channel: string] }>
+  extends EventEmitter<{ lost: []; notified: [channel: string, message: string] }>
   implements Executor
 {
   readonly calls: Call[] = []
   isBehindPooler = false
   /** What is unanswered for as long as its caller said fails, as with the real connection. */
   keepsTimeouts = true
+  /** What lies between this process and the server: it can delay a statement, and lose it before or after it was served. */
+  network = (serve: () => Promise<readonly object[]>): Promise<readonly object[]> => serve()
   readonly #clock: StubClock
   readonly #always = new Map<string, Answer>()
   readonly #scripts = new Map<string, Answer[]>()
   readonly #inFlight = new Map<string, number>()
   readonly #inFlightMax = new Map<string, number>()
+  #statements = 0
 
   constructor(clock: StubClock, always: Readonly<Record<string, Answer>> = {}) {
     super()
@@ -75,15 +80,24 @@ export class ScriptedDatabase
   }
 
   async execute<Row>(query: CompiledQuery<Row>, options: ExecuteOptions = {}): Promise<Row[]> {
-    const call = describeCall(query, options, this.#clock.trueMs)
-    this.calls.push(call)
-    const inFlight = this.inFlight(call.name) + 1
-    this.#inFlight.set(call.name, inFlight)
-    this.#inFlightMax.set(call.name, Math.max(inFlight, this.inFlightMax(call.name)))
+    this.#statements += 1
+    const calls = callsIn(query, {
+      timeoutMs: options.timeoutMs,
+      sentAtMs: this.#clock.trueMs,
+      statement: this.#statements,
+    })
+    this.calls.push(...calls)
+    for (const { name } of calls) {
+      this.#inFlight.set(name, this.inFlight(name) + 1)
+      this.#inFlightMax.set(name, Math.max(this.inFlight(name), this.inFlightMax(name)))
+    }
     try {
-      return (await this.#inTime(this.#answer(call), call)) as Row[]
+      return (await this.#inTime(
+        this.network(() => this.#serve(calls)),
+        calls,
+      )) as Row[]
     } finally {
-      this.#inFlight.set(call.name, this.inFlight(call.name) - 1)
+      for (const { name } of calls) this.#inFlight.set(name, this.inFlight(name) - 1)
     }
   }
 
@@ -103,6 +117,13 @@ export class ScriptedDatabase
     return this.#inFlightMax.get(name) ?? 0
   }
 
+  /** The rows of a statement are those of its functions, one after the other. */
+  async #serve(calls: readonly Call[]): Promise<readonly object[]> {
+    const rows: object[] = []
+    for (const call of calls) rows.push(...(await this.#answer(call)))
+    return rows
+  }
+
   async #answer(call: Call): Promise<readonly object[]> {
     const answer = this.#scripts.get(call.name)?.shift() ?? this.#always.get(call.name)
     if (answer === undefined) throw new Error(`nothing is scripted for ${call.name}`)
@@ -110,7 +131,9 @@ export class ScriptedDatabase
     return typeof answer === 'function' ? answer(call) : answer
   }
 
-  #inTime<T>(answer: Promise<T>, { timeoutMs, name }: Call): Promise<T> {
+  #inTime<T>(answer: Promise<T>, calls: readonly Call[]): Promise<T> {
+    const timeoutMs = calls[0]?.timeoutMs
+    const name = calls.map((call) => call.name).join(' and ')
     if (!this.keepsTimeouts || timeoutMs === undefined) return answer
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimer(() => {
@@ -124,11 +147,18 @@ export class ScriptedDatabase
 /** A call that is never answered, as on a connection that died in silence. */
 export const NEVER: Answer = () => new Promise(() => {})
 
-function describeCall(query: CompiledQuery, { timeoutMs }: ExecuteOptions, sentAtMs: number): Call {
-  const name = /elect\.(\w+)\(/.exec(query.sql)?.[1] ?? /(pg_backend_pid)\(/.exec(query.sql)?.[1]
-  if (name === undefined) throw new Error(`not a call of schema elect: ${query.sql}`)
-  const named = [...query.sql.matchAll(/(\w+) => \$(\d+)/g)].map(
-    ([, argument, place]) => [argument, query.parameters[Number(place) - 1]] as const,
-  )
-  return { name, sql: query.sql, arguments: Object.fromEntries(named), timeoutMs, sentAtMs }
+/** The functions that a statement passes something to; one that is called with what another returned is part of that one. */
+function callsIn(query: CompiledQuery, sent: Pick<Call, 'timeoutMs' | 'sentAtMs' | 'statement'>): Call[] {
+  const parts = query.sql.split(/(?=elect\.\w+\(|pg_backend_pid\()/).slice(1)
+  const calls = parts.map((part) => {
+    const name = /^(?:elect\.)?(\w+)\(/.exec(part)?.[1] as string
+    const named = [...part.matchAll(/(\w+) => \$(\d+)/g)].map(
+      ([, argument, place]) => [argument, query.parameters[Number(place) - 1]] as const,
+    )
+    return { ...sent, name, sql: query.sql, arguments: Object.fromEntries(named) }
+  })
+  const asked = calls.filter((call) => Object.keys(call.arguments).length > 0)
+  const [first] = calls
+  if (first === undefined) throw new Error(`not a call of schema elect: ${query.sql}`)
+  return asked.length > 0 ? asked : [first]
 }

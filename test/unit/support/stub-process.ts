@@ -3,8 +3,10 @@ import { Heartbeat } from '../../../src/heartbeat.ts'
 import type { LeaseRequest } from '../../../src/holding.ts'
 import type { Random } from '../../../src/jitter.ts'
 import { Lease, requestLease } from '../../../src/lease.ts'
+import { Line } from '../../../src/line.ts'
 import { Notifier } from '../../../src/notifier.ts'
-import type { Metadata } from '../../../src/queries.ts'
+import type { ResolvedElectionOptions } from '../../../src/options.ts'
+import { SpareSessions } from '../../../src/spare-sessions.ts'
 import { resolveTiming, type Timing, type TimingOptions } from '../../../src/timing.ts'
 import { ModelLeases } from './model-leases.ts'
 import { RecordingLog } from './recording-log.ts'
@@ -28,23 +30,37 @@ export class StubProcess {
   readonly context: ElectionContext
   readonly timing: Timing
   readonly heartbeat: Heartbeat
+  /** The process id of its session, as the server knows it: another one after each loss. */
+  backend: number
 
   constructor(options: StubProcessOptions = {}) {
     const { clock = new StubClock(), random = () => 0.5, drainTimeoutMs = 1000, model, ...timing } = options
     this.clock = clock
     this.model = model ?? new ModelLeases(clock)
-    this.database = new ScriptedDatabase(clock, this.model.answers())
+    this.backend = this.model.connect()
+    this.database = new ScriptedDatabase(
+      clock,
+      this.model.answers(() => this.backend),
+    )
+    this.database.on('lost', () => {
+      this.backend = this.model.connect()
+    })
     this.timing = resolveTiming(timing)
     const { logger } = this.log
     const parts = { clock, random, logger }
     this.heartbeat = new Heartbeat({ executor: this.database, ...parts })
     this.database.on('lost', () => this.heartbeat.hurry())
     const { retryIntervalMs } = this.timing
+    const notifier = new Notifier(this.database, { ...parts, retryIntervalMs })
     this.context = {
       ...parts,
       executor: this.database,
       heartbeat: this.heartbeat,
-      notifier: new Notifier(this.database, { ...parts, retryIntervalMs }),
+      notifier,
+      line: new Line(this.heartbeat, notifier),
+      sessions: new SpareSessions(() => {
+        throw new Error('this process has no connection to spare')
+      }),
       held: new Set(),
       pending: new Set(),
       isLockedHere: () => false,
@@ -52,15 +68,16 @@ export class StubProcess {
       holderLabel: undefined,
       drainTimeoutMs,
     }
-    this.model.onChange((channel) => this.database.emit('notified', channel))
+    this.model.onTold((channel, message) => this.database.emit('notified', channel, message))
   }
 
-  request(name = 'job', holder = 'me'): LeaseRequest {
-    return { name, holder, metadata: undefined, timing: this.timing }
+  request(name = 'job', holder = 'me', priority = 0): LeaseRequest {
+    return { name, holder, metadata: undefined, timing: this.timing, priority, share: undefined }
   }
 
-  election(name = 'job', metadata?: Metadata): Election {
-    return new Election(this.context, name, { timing: this.timing, metadata })
+  election(name = 'job', options: Partial<ResolvedElectionOptions> = {}): Election {
+    const resolved = { timing: this.timing, metadata: undefined, priority: 0, takeover: 'expiry' as const }
+    return new Election(this.context, name, { ...resolved, ...options })
   }
 
   /** A lease that is granted at once. */

@@ -5,6 +5,8 @@ AS $$
 DECLARE
   share elect.leases;
 BEGIN
+  -- As of other leases, none is to stick because the clock went back.
+  PERFORM elect.cut_to_clock(l.name) FROM elect.leases l WHERE l.part_of = sweep_shares.name AND l.renewed_at > at;
   FOR share IN
     SELECT * FROM elect.leases l
     WHERE l.part_of = sweep_shares.name AND NOT elect.is_held(l, at)
@@ -20,4 +22,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.sweep_shares(text, timestamptz) IS
-  'Internal. Removes the shares that have run out. The caller has lock_shared and read the clock after that.';
+  'Internal. Removes the shares that have run out, and cuts those that were written in the future. The caller has lock_shared and read the clock after that.';

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { failureOf, oneRow, release, renew, scalar, sqlStateOf, useDatabase } from './leases.ts'
+import { failureOf, oneRow, release, renew, rowsOf, scalar, sqlStateOf, useDatabase } from './leases.ts'
 import { type Announcement, Listener } from './listener.ts'
 import { everythingStored, expire, share, sharersOf, shareTo, standTo } from './shares.ts'
 
@@ -63,6 +63,43 @@ describe('events', () => {
     const [heard, ...others] = [...(await listener.heard()).values()].flat()
     expect(heard).toMatchObject({ event: 'granted', name: 'own channel', holder: 'bob' })
     expect(others).toEqual([])
+  })
+})
+
+// Shares that look as if they were written in the future.
+describe('when the clock of the server went back', () => {
+  const ahead = (lease: string) =>
+    client.query(
+      `UPDATE elect.leases SET renewed_at = renewed_at + interval '1 day', expires_at = expires_at + interval '1 day'
+       WHERE name = $1`,
+      [lease],
+    )
+  const left = (name: string) =>
+    rowsOf(
+      client,
+      `SELECT l.holder, l.expires_at <= clock_timestamp() + l.ttl AS is_sane
+       FROM elect.get_shares($1) s JOIN elect.leases l ON l.name = s.lease`,
+      [name],
+    )
+
+  test.each([true, false])(
+    'no share keeps its room for longer than it was given (exclusive: %s)',
+    async (exclusive) => {
+      const name = `ahead ${exclusive}`
+      const dead = await shareTo(client, name, 'dead', { exclusive, capacity: 2 })
+      if (!exclusive) await shareTo(client, name, 'bob', { ttl: '1 minute' })
+      await ahead(dead.lease)
+      expect((await share(other, name, 'eve')).granted).toBe(false)
+      expect(await left(name)).toContainEqual({ holder: 'dead', is_sane: true })
+      expect(await left(name)).not.toContainEqual({ holder: 'dead', is_sane: false })
+    },
+  )
+
+  test('a share that its holder renews lasts for its ttl', async () => {
+    const { lease, token } = await shareTo(client, 'renewed', 'ada')
+    await ahead(lease)
+    expect((await share(client, 'renewed', 'ada', { ttl: '1 hour' })).token).toBe(token)
+    expect(await left('renewed')).toEqual([{ holder: 'ada', is_sane: true }])
   })
 })
 

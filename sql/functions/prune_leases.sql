@@ -5,6 +5,7 @@ DECLARE
   age CONSTANT interval := elect.valid_age(older_than);
   pruned bigint;
   pruned_shared bigint;
+  idle_shared text[];
 BEGIN
   DELETE FROM elect.candidates c
   WHERE (c.lease, c.candidate) IN (
@@ -19,11 +20,12 @@ BEGIN
   )
   DELETE FROM elect.leases l USING idle i WHERE l.name = i.name;
   GET DIAGNOSTICS pruned = ROW_COUNT;
-  -- First the lock, under which shares and places come, then the look for them.
-  PERFORM FROM elect.shared_leases s WHERE s.written_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED;
+  -- First the lock, under which shares and places come, then the look for them: a statement of its own, as one that
+  -- locks and looks at once looks at what was there before it had the lock.
+  SELECT array_agg(i.name) INTO idle_shared
+  FROM (SELECT s.name FROM elect.shared_leases s WHERE s.written_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED) AS i;
   DELETE FROM elect.shared_leases s
-  WHERE s.name IN (
-      SELECT i.name FROM elect.shared_leases i WHERE i.written_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED)
+  WHERE s.name = ANY (idle_shared)
     AND NOT EXISTS (SELECT FROM elect.leases l WHERE l.part_of = s.name)
     AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = s.name);
   GET DIAGNOSTICS pruned_shared = ROW_COUNT;

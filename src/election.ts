@@ -158,7 +158,7 @@ export class Election extends EventEmitter<ElectionEvents> {
 
   /**
    * Gives the leadership up: asks the work to stop through `leadership.signal`, waits until it has settled, and releases the lease.
-   * A `lead` that goes on stands back for one beat, so that another goes first. Does nothing unless this process leads.
+   * A `lead` that goes on stands in line again; if nobody waited, after one beat, so that another can go first. Does nothing unless this process leads.
    *
    * @returns false if the work has not stopped within `drainTimeoutMs`: the lease is then left to expire.
    */
@@ -271,6 +271,8 @@ export class Election extends EventEmitter<ElectionEvents> {
   }
 
   async #standBack(stop: AbortSignal): Promise<void> {
+    // One who waited was handed the lease: then there is nobody to let pass.
+    if ((await this.#read(stop)) !== null) return
     const { clock, random } = this.#context
     await new Wakeup(clock).wait(jittered(this.#timing.renewIntervalMs, random), stop)
   }

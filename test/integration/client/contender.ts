@@ -2,12 +2,15 @@
  * A process that does what the messages of its parent tell it, for tests with real processes. Says what happens to it by messages
  * of its own.
  */
-import { PgElect } from '../../../src/index.ts'
+import { PgElect, type Takeover } from '../../../src/index.ts'
 import type { ContenderCommand, ContenderReport } from './processes.ts'
 
-const [connectionString = '', electionName = '', ttlMs = '0'] = process.argv.slice(2)
+const [connectionString = '', electionName = '', ttlMs = '0', takeover = 'expiry'] = process.argv.slice(2)
 const client = new PgElect({ connectionString, ttlMs: Number(ttlMs) })
-const election = client.election(electionName, { metadata: { pid: process.pid } })
+const election = client.election(electionName, {
+  metadata: { pid: process.pid },
+  takeover: takeover as Takeover,
+})
 
 function report(message: ContenderReport): void {
   process.send?.(message)

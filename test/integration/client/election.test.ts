@@ -28,7 +28,7 @@ describe('an election', () => {
     await election.resign()
     expect(election.state).toBe('follower')
     expect(leadership.signal.aborted).toBe(true)
-    expect(states).toEqual(['candidate', 'leader', 'follower'])
+    expect(states).toEqual(['candidate', 'leader', 'draining', 'follower'])
     expect(await election.leader()).toBeNull()
   })
 

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
+import type { Takeover } from '../../../src/index.ts'
 import type { TestDatabase } from '../../support/postgres/database.ts'
 
 export type ContenderCommand = 'install' | 'lead' | 'look' | 'close'
@@ -64,8 +65,9 @@ export async function startContender(
   database: TestDatabase,
   electionName: string,
   ttlMs: number,
+  takeover: Takeover = 'expiry',
 ): Promise<Contender> {
-  const child = fork(contenderScript, [database.connectionString, electionName, String(ttlMs)], {
+  const child = fork(contenderScript, [database.connectionString, electionName, String(ttlMs), takeover], {
     execArgv: ['--import', 'tsx'],
   })
   onTestFinished(async () => {

@@ -30,6 +30,10 @@ BEGIN
   -- The session that the lease was bound to has ended. Its guarded transactions may not have: they come first.
   lease := elect.lock_vacancy(lease_name);
   at := clock_timestamp();
+  IF lease.part_of IS NOT NULL THEN
+    RAISE EXCEPTION 'Lease % is a share of %, which cannot be taken over', lease_name, lease.part_of
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Ask for a share of your own: the room of this one is free when it expires.';
+  END IF;
   IF elect.is_held(lease, at) AND lease.is_bound AND NOT is_own AND lease.holder <> contender
      AND elect.rank_in_line(lease_name, contender, coalesce(priority, 0), at) = 0 THEN
     PERFORM elect.end_wait(lease_name, contender);

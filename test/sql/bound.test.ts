@@ -236,6 +236,24 @@ describe('take_over', () => {
     expect(await lineOf(observer, 'line')).toEqual(['carol'])
   })
 
+  test('of a share is refused: there would be one more than its capacity', async () => {
+    const session = await database.connect()
+    const share = await oneRow<{ lease: string; token: number }>(
+      session,
+      "SELECT lease, token::float8 FROM elect.acquire_share('pool', 'ada', capacity => 1)",
+    )
+    await bind(session, share.lease, share.token)
+    await end(session)
+    const { code, message, hint } = await failureOf(takeOver(taker, share.lease, 'bob'))
+    expect({ code, message }).toEqual({
+      code: '22023',
+      message: `Lease ${share.lease} is a share of pool, which cannot be taken over`,
+    })
+    expect(hint).toMatch(/share of your own/)
+    expect(await locksOf(taker)).toBe(0)
+    expect(await stored(observer, share.lease)).toMatchObject({ holder: 'ada', token: share.token })
+  })
+
   test.each(['REPEATABLE READ', 'SERIALIZABLE'])('is refused at %s', async (level) => {
     await inTransaction(
       taker,

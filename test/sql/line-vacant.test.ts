@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { acquire, grantTo, nobodyKnown, release, scalar, stored, useDatabase } from './leases.ts'
-import { candidacy, crowd, crowdSize, endTerm, lineOf, refresh, stand, standAll } from './line.ts'
+import { candidacy, crowd, crowdSize, endTerm, lineOf, refresh, stand, standAll, voidPlace } from './line.ts'
 
 // Time is moved, by the owner of the tables, rather than waited for.
 
@@ -66,6 +66,17 @@ describe.each(Object.entries(endings))('while others wait for a lease that %s', 
     await crowd(client, name)
     await end(name, '0 seconds')
     expect(await stand(client, name, 'eve', { priority: 1 })).toMatchObject({ granted: true, holder: 'eve' })
+  })
+
+  test('one whose own place has run out comes after those who still wait', async () => {
+    const name = `lapsed, ${ending}`
+    await grantTo(client, name, 'ada')
+    await standAll(client, name, 'bob')
+    await crowd(client, name)
+    await voidPlace(client, name, 'bob')
+    await end(name, '50 seconds')
+    expect(await acquire(client, name, 'bob')).toEqual(nobodyKnown)
+    expect(await acquire(client, name, 'one of many 1')).toMatchObject({ granted: true })
   })
 
   test('those whose places have run out are not waited for', async () => {

@@ -165,10 +165,14 @@ test('a thousand places are kept by one statement, at one moment', async () => {
   expect(await oneRow(client, moments, [names])).toEqual({ moments: 1, sessions: 1 })
 })
 
-test('a place that has run out does not count until it is refreshed', async () => {
+test('a place that has run out stays void: others have been told that they go before', async () => {
   await grantTo(client, 'run out', 'ada')
   await standAll(client, 'run out', 'bob', 'carol')
   await voidPlace(client, 'run out', 'bob')
   expect(await candidacy(client, 'run out', 'bob')).toMatchObject({ granted: false, rank: null })
-  expect(await refresh(client, ['run out', 'carol'])).toMatchObject([{ rank: 0 }])
+  expect(await refresh(client, ['run out', 'carol'], ['run out', 'bob'])).toMatchObject([
+    { rank: 0 },
+    { rank: null },
+  ])
+  expect(await stand(client, 'run out', 'bob')).toMatchObject({ rank: 1 })
 })

@@ -159,10 +159,10 @@ export class Heartbeat {
       }
     }
     for (const [index, place] of places.entries()) {
+      if (!this.#dueAtMs.has(place)) continue
       const candidacy = stand[index]
-      if (candidacy === undefined || !this.#dueAtMs.has(place)) continue
-      this.#schedule(place, this.#nextBeatAtMs(place))
-      place.stands(candidacy)
+      this.#schedule(place, candidacy === undefined ? this.#nextRetryAtMs(place) : this.#nextBeatAtMs(place))
+      if (candidacy !== undefined) place.stands(candidacy)
     }
     return answers
   }

@@ -36,7 +36,7 @@ export class Line {
 
   /** Keeps the place that the candidate was given. @returns ends it, here; the database is told by `leaveQueue`. */
   keep(candidate: Waiting): () => void {
-    const place = new Place(candidate)
+    const place = new Place(candidate, () => this.isHeard)
     this.#places.set(candidate.holder, place)
     this.#heartbeat.add(place)
     if (!this.#isWatching) {
@@ -67,8 +67,10 @@ class Place implements Refreshable {
   readonly holder: string
   readonly timing: Timing
   readonly wake: () => void
+  readonly #isHeard: () => boolean
 
-  constructor({ name, holder, timing, wake }: Waiting) {
+  constructor({ name, holder, timing, wake }: Waiting, isHeard: () => boolean) {
+    this.#isHeard = isHeard
     this.name = name
     this.holder = holder
     this.timing = timing
@@ -77,7 +79,8 @@ class Place implements Refreshable {
 
   stands({ granted, rank }: Candidacy): void {
     // Granted: the word of it was not heard. No rank: its place is gone. The first looks, in case there is room that nobody told of.
-    if (granted === true || rank === null || rank === 0) this.wake()
+    // Deaf since its last look: it has begun too long a wait.
+    if (granted === true || rank === null || rank === 0 || !this.#isHeard()) this.wake()
   }
 }
 

@@ -139,6 +139,8 @@ export class Notifier {
   #listensTo(name: string, channel: string): void {
     const watched = this.#watched.get(name)
     if (watched === undefined) {
+      // The session's own channel goes by closing only, and has no name that the server knows.
+      if (name === SESSION) return
       unlisten(this.#connection, [name]).catch(() => undefined)
       return
     }

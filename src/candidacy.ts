@@ -26,6 +26,8 @@ const UNSETTLED_RETRY_MS = 100
 const EXPIRY_GRACE_MS = 2
 /** The database lets a candidate take a vacant lease this much later for each one that goes before it (`elect.is_turn`). */
 const RANK_DELAY_MS = 250
+/** How often the second in line looks. */
+const SECOND_LOOK_MS = 1500
 /** What is handed to a candidate that hears nothing is given to the next after 2 seconds: look well before. */
 const DEAF_LOOK_MS = 500
 
@@ -126,5 +128,7 @@ export function nextAttemptInMs(answer: Candidacy, self: string, timing: Timing,
   }
   // It does not expire. A look now and then makes up for a notification that the server left out.
   if (answer.expiresInMs === null) return jittered(timing.ttlMs, random)
-  return answer.expiresInMs + EXPIRY_GRACE_MS + rank * RANK_DELAY_MS
+  const expiredMs = answer.expiresInMs + EXPIRY_GRACE_MS + rank * RANK_DELAY_MS
+  // Nobody tells the second when the first was handed the lease. If that is dead, it has to see so before the accept time is over.
+  return rank === 1 ? Math.min(expiredMs, jittered(SECOND_LOOK_MS, random)) : expiredMs
 }

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.acquire_queued(
-  name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, longest interval DEFAULT '1 second'
+  name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, longest interval DEFAULT '900 milliseconds'
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

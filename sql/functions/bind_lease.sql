@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.bind_lease(name text, token bigint, longest interval DEFAULT '1 second') RETURNS boolean
+CREATE OR REPLACE FUNCTION elect.bind_lease(name text, token bigint, longest interval DEFAULT '900 milliseconds') RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column

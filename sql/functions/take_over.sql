@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.take_over(
   name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, priority integer DEFAULT 0,
-  longest interval DEFAULT '1 second'
+  longest interval DEFAULT '900 milliseconds'
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -54,6 +54,8 @@ export class OwnedPartitions {
       if (owned === undefined && (info.action === 'acquire' || isLeftOver)) taking.push(this.#take(info))
     }
     const taken = await Promise.all(taking)
+    // Who has too many may have been decided without these: all look again.
+    if (taken.includes(true)) this.#tell()
     if (taken.includes(false) && !this.#run.stop.aborted) {
       this.#context.logger.debug({ lease: name }, 'a partition could not be taken yet')
       this.#retry()

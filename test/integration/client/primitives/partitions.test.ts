@@ -66,7 +66,8 @@ function runMember(
   { count, ...options }: PgElectOptions & { count: number },
   work?: (partition: number, lease: Lease) => Promise<void>,
 ): Running {
-  const { client, log } = openClient(scene.database, options)
+  // So long that nothing is put right by a timer: whatever is not told of shows as a test that hangs.
+  const { client, log } = openClient(scene.database, { ttlMs: 300_000, ...options })
   const stop = new AbortController()
   const running = client.partitions(name, { count }).run(
     async (partition, lease) => {

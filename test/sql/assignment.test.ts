@@ -157,12 +157,13 @@ test('moves no more partitions than it must, over random histories', async () =>
     const name = `history ${seed}`
     const roll = dice(seed)
     const partitions = 1 + roll(20)
-    const shares = await join(name, ['member 0'])
-    await settle(name, partitions, ['member 0'])
+    const shares = await join(name, ['member 50'])
+    await settle(name, partitions, ['member 50'])
     for (let change = 1; change <= 8; change += 1) {
       // Up to two at once: one comes, and maybe one leaves or dies.
       if (shares.size < 6) {
-        const comer = `member ${change}`
+        // Not in the order of their names, by which ties are settled.
+        const comer = `member ${roll(90)}.${change}`
         shares.set(comer, await shareTo(client, name, comer))
       }
       const leaver = [...shares.keys()][roll(shares.size)] as string

@@ -88,6 +88,17 @@ describe('a barrier', () => {
     expect((await enter('dead', 'eve', 3)).opened).toBe(true)
   })
 
+  test('does not count one that ran out while its guarded transaction is still open', async () => {
+    const guarded = await database.connect()
+    const dead = await enter('dead, guarded', 'dead', 2)
+    await guarded.query('BEGIN')
+    await guard(guarded, dead.lease, dead.token)
+    await expire(client, dead.lease)
+    expect((await enter('dead, guarded', 'ada', 2)).opened).toBe(false)
+    await guarded.query('ROLLBACK')
+    expect((await enter('dead, guarded', 'bob', 2)).opened).toBe(true)
+  })
+
   test('one that died before the opening and comes back has missed it', async () => {
     const dead = await enter('missed', 'dead', 2)
     await expire(client, dead.lease)

@@ -16,14 +16,14 @@ const seed = Number(process.env.SEED || Math.floor(Math.random() * 2 ** 31))
 // One round trip for a command and a look at what came of it. What was handed to somebody in line is taken up at once,
 // so that nothing runs out by itself, only by expire_lease and expire_place.
 const stepFunctions = `
-  CREATE FUNCTION public.step(command text, look text) RETURNS jsonb LANGUAGE plpgsql AS $$
+  CREATE FUNCTION public.step(run text, command text, look text) RETURNS jsonb LANGUAGE plpgsql AS $$
   DECLARE
     answer jsonb;
     state jsonb;
   BEGIN
     EXECUTE 'SELECT to_jsonb(c) FROM (' || command || ') AS c' INTO answer;
     UPDATE elect.leases l SET expires_at = renewed_at + ttl
-    WHERE expires_at < renewed_at + ttl AND expires_at > clock_timestamp();
+    WHERE (name = run OR part_of = run) AND expires_at < renewed_at + ttl AND expires_at > clock_timestamp();
     EXECUTE look INTO state;
     RETURN jsonb_build_object('answer', answer, 'state', state);
   END
@@ -69,8 +69,8 @@ export class Real {
     const text = command.replaceAll('$name', `'${this.name}'`)
     const { rows } = await this.#client.query<{ seen: Seen }>({
       name: 'step',
-      text: 'SELECT public.step($1, $2) AS seen',
-      values: [text, this.#look],
+      text: 'SELECT public.step($1, $2, $3) AS seen',
+      values: [this.name, text, this.#look],
     })
     const seen = rows[0]?.seen
     if (seen === undefined) throw new Error(`no answer: ${text}`)

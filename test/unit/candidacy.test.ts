@@ -24,8 +24,15 @@ describe('the next attempt', () => {
   const table: [what: string, answer: Partial<Candidacy>, fromMs: number, toMs: number][] = [
     ['a lease that expires: just after that', {}, 9002, 9002],
     ['a lease that has all but expired: just after that', { expiresInMs: 0.5 }, 2.5, 2.5],
-    ['the same behind another: a quarter of a second later', { rank: 1 }, 9252, 9252],
+    ['the same behind two: a quarter of a second later for each', { rank: 2 }, 9502, 9502],
     ['the same behind ten: a quarter of a second later for each', { rank: 10 }, 11_502, 11_502],
+    ['the same as the second: sooner than a hand-off to a dead one runs out', { rank: 1 }, 1350, 1650],
+    [
+      'the same as the second, if it expires soon: after the first',
+      { rank: 1, expiresInMs: 900 },
+      1152,
+      1152,
+    ],
     ['the same without a place: as the first', { rank: null }, 9002, 9002],
     ['a lease that does not expire: about a TTL later', { expiresInMs: null }, 13_500, 16_500],
     ['a lease that changes hands: soon', { holder: null, expiresInMs: null }, 50, 150],

@@ -215,4 +215,22 @@ describe('one name is one thing', () => {
       expect(await sharersOf(other, `${name}, another`)).toEqual(['bob'])
     },
   )
+
+  test.each(['REPEATABLE READ', 'SERIALIZABLE'])(
+    'what is shared since is no plain lease at %s',
+    async (level) => {
+      const name = `shared since, ${level}`
+      await client.query(`BEGIN ISOLATION LEVEL ${level}`)
+      await client.query('SELECT count(*) FROM elect.leases')
+      await shareTo(other, name, 'ada')
+      const state = await sqlStateOf(client.query('SELECT elect.acquire_lease($1, $2)', [name, 'bob']))
+      await client.query('ROLLBACK')
+      expect(state).toBe('40001')
+      await client.query(`BEGIN ISOLATION LEVEL ${level}`)
+      for (const free of [`${name}, free`, 'n'.repeat(200)]) {
+        await client.query('SELECT elect.acquire_lease($1, $2)', [free, 'bob'])
+      }
+      await client.query('ROLLBACK')
+    },
+  )
 })

@@ -148,6 +148,31 @@ describe('partitions', () => {
     expect(few.overlaps).toEqual([])
   })
 
+  test('members that start at once come to an even spread, by what they tell each other alone', async () => {
+    const clients = [0, 1, 2].map(() => openClient(scene.database, { ttlMs: 300_000 }).client)
+    for (let round = 0; round < 40; round++) {
+      const stop = new AbortController()
+      const owned = [0, 0, 0]
+      const work = async (member: number, { signal }: Lease) => {
+        owned[member] = (owned[member] ?? 0) + 1
+        await aborted(signal)
+        owned[member] -= 1
+      }
+      const runs = clients.map((client, member) =>
+        client
+          .partitions(`round ${round}`, { count: 7 })
+          .run((_, lease) => work(member, lease), { signal: stop.signal })
+          .catch((error: unknown) => error),
+      )
+      await until(async () => {
+        await scene.session.query('SELECT')
+        return [...owned].sort().join() === '2,2,3'
+      })
+      stop.abort(new Error('stopped'))
+      for (const ended of await Promise.all(runs)) expect(ended).toMatchObject({ message: 'stopped' })
+    }
+  })
+
   test('a partition moves only once its work has settled', async () => {
     const journal = new Journal()
     let letGo = () => {}

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { testModel } from './model.ts'
-import { asks, checkShares, endings, lookAtShares, type ShareCommand } from './shares.ts'
+import { asks, checkShares, lookAtShares, others, type ShareCommand } from './shares.ts'
 
 const capacities = fc.option(fc.integer({ min: 0, max: 4 }), { nil: null, freq: 8 })
 const change: fc.WeightedArbitrary<ShareCommand> = {
@@ -14,7 +14,7 @@ const exclusive = fc.oneof(
 )
 const cases = fc.record({
   capacity: fc.integer({ min: 0, max: 3 }),
-  commands: fc.array(fc.oneof(asks(exclusive), endings, change), { minLength: 1, maxLength: 18 }),
+  commands: fc.array(fc.oneof(asks(exclusive), others, change), { minLength: 1, maxLength: 18 }),
 })
 
 testModel('a semaphore', cases, lookAtShares, (real, { capacity, commands }) =>

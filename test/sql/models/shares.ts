@@ -11,7 +11,7 @@ export type ShareCommand =
       readonly wait: boolean
       readonly priority: number
     }
-  | { readonly kind: 'release' | 'die' | 'leave' | 'abandon'; readonly holder: string }
+  | { readonly kind: 'release' | 'die' | 'leave' | 'abandon' | 'refresh'; readonly holder: string }
   | { readonly kind: 'capacity'; readonly capacity: number | null }
 
 interface Share {
@@ -55,10 +55,10 @@ export function asks(exclusive: fc.Arbitrary<boolean>): fc.WeightedArbitrary<Sha
   }
 }
 
-export const endings: fc.WeightedArbitrary<ShareCommand> = {
+export const others: fc.WeightedArbitrary<ShareCommand> = {
   weight: 5,
   arbitrary: fc.record({
-    kind: fc.constantFrom('release', 'release', 'release', 'die', 'leave', 'abandon'),
+    kind: fc.constantFrom('release', 'release', 'release', 'die', 'leave', 'abandon', 'refresh'),
     holder: holders,
   }),
 }
@@ -173,6 +173,12 @@ export async function checkShares(
     if (command.kind === 'abandon') {
       model.leave(holder)
       return real.step(`SELECT public.expire_place($name, '${holder}')`)
+    }
+    if (command.kind === 'refresh') {
+      const seen = await real.step(`SELECT * FROM elect.refresh_candidates(ARRAY[$name], ARRAY['${holder}'])`)
+      const rank = model.sorted.findIndex((place) => place.holder === holder)
+      expect(seen.answer).toMatchObject({ granted: share !== undefined, rank: rank === -1 ? null : rank })
+      return seen
     }
     if (share === undefined) return undefined
     model.lose(holder)

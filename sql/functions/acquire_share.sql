@@ -27,7 +27,7 @@ BEGIN
     RETURN elect.share_answer(false, share, clock_timestamp());
   END IF;
 
-  IF share.holder = contender THEN
+  IF share.holder = contender AND share.part_of IS NOT NULL THEN
     -- Before lock_shared, as a release does it: the other way round the two could wait for each other.
     share := elect.lock_lease(share.name, share.token);
   ELSE

@@ -213,6 +213,16 @@ describe.each(['REPEATABLE READ', 'SERIALIZABLE'])('at %s', (level) => {
     expect(answer).toBe('40001')
   })
 
+  test('nobody stands in line for what was released meanwhile', async () => {
+    const name = `line ${level}`
+    const { lease, token } = await shareTo(other, name, 'ada')
+    const answer = await inThePast(
+      () => release(other, lease, token),
+      () => answerOf(name, { ...writing, wait: true }),
+    )
+    expect(answer).toBe('40001')
+  })
+
   test('a share that was renewed meanwhile, and looks as if it had run out, is not swept', async () => {
     const name = `renewed ${level}`
     const { lease, token } = await shareTo(other, name, 'ada')

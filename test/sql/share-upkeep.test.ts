@@ -148,6 +148,9 @@ describe('one name is one thing', () => {
     const before = await everythingStored(client)
     for (const call of [
       "acquire_share('plain', 'bob')",
+      "acquire_share('plain', 'ada')",
+      "acquire_share('plain', 'ada', exclusive => true, wait => true)",
+      "enter_barrier('plain', 'ada', 1)",
       "set_capacity('plain', 2)",
       "enter_barrier('plain', 'bob', 2)",
     ]) {

@@ -85,8 +85,9 @@ export class Holding implements AsyncDisposable {
     this.#context = context
     this.#trust = trust
     context.held.add(this)
+    const { ttlMs, safetyMarginMs } = this.timing
     // What was handed over is short at first, and has to be renewed sooner than at the usual beat.
-    context.heartbeat.add(this, this.remainingMs / 3)
+    context.heartbeat.add(this, trust.lastsMs < ttlMs - safetyMarginMs ? this.remainingMs / 3 : undefined)
     this.#watchDeadline()
   }
 

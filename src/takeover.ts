@@ -30,6 +30,8 @@ export class Binding {
   readonly #stopped = new AbortController()
   #lease: Lease | undefined
   #isBound = false
+  /** The database may have bound it, though the answer has not come. */
+  #mayBeBound = false
 
   /** @throws PoolerError behind a connection pooler. */
   static async open(context: BindingContext, request: LeaseRequest): Promise<Binding> {
@@ -42,7 +44,8 @@ export class Binding {
     this.#request = request
     this.#session = session
     session.on('lost', () => {
-      if (this.#isBound) this.#lease?.lose('the connection that it was bound to was lost')
+      this.#isBound = false
+      if (this.#mayBeBound) this.#lease?.lose('the connection that it was bound to was lost')
     })
   }
 
@@ -65,6 +68,7 @@ export class Binding {
           )
           if (granted === true) {
             this.#isBound = true
+            this.#mayBeBound = true
             taken()
             return
           }
@@ -93,9 +97,11 @@ export class Binding {
       try {
         // It waits for the connection of the leader before, which ends a moment after its release.
         const request = { name, token, longestMs: WAIT_MS }
-        this.#isBound = await bindLease(this.#session, request, {
-          timeoutMs: WAIT_MS + timing.queryTimeoutMs,
-        })
+        this.#mayBeBound = true
+        // A wait for a takeover that is under way comes first on this connection.
+        const timeoutMs = 2 * WAIT_MS + timing.queryTimeoutMs
+        this.#isBound = await bindLease(this.#session, request, { timeoutMs })
+        this.#mayBeBound = this.#isBound
       } catch (error) {
         logger.info(
           { lease: name, error: describeError(error) },

@@ -9,8 +9,12 @@ import { StubClock } from './support/stub-clock.ts'
 import { StubProcess } from './support/stub-process.ts'
 
 const TTL_MS = 1500
+/** With this one a hand-off that is not accepted in 2 s is void long before the next beat. */
+const LONG_TTL_MS = 15_000
 /** What is added to a TTL for answers that are late or lost, and for the spread of attempts. */
 const GRACE_MS = 1000
+/** The same for the long one: two calls that are never answered take that much longer to be given up. */
+const LONG_GRACE_MS = 7000
 const LOOK_MS = 20
 
 interface Faults {
@@ -35,9 +39,11 @@ class Contender {
   readonly #process: StubProcess
   readonly #random: Random
   readonly #faults: Faults
+  readonly #ttlMs: number
 
-  constructor(clock: StubClock, model: ModelLeases, random: Random, faults: Faults) {
-    this.#process = new StubProcess({ clock, model, random, ttlMs: TTL_MS })
+  constructor(clock: StubClock, model: ModelLeases, random: Random, faults: Faults, ttlMs: number) {
+    this.#ttlMs = ttlMs
+    this.#process = new StubProcess({ clock, model, random, ttlMs })
     this.#random = random
     this.#faults = faults
     this.#process.database.network = (serve) => this.#carry(serve)
@@ -57,7 +63,7 @@ class Contender {
         continue
       }
       this.terms += 1
-      await this.#delay(this.#random() * 4 * TTL_MS)
+      await this.#delay(this.#random() * 4 * this.#ttlMs)
       // Nothing that it does reaches the server any more.
       if (this.#random() < 0.3) this.isCrashed = true
       else await this.lease.release()
@@ -72,7 +78,7 @@ class Contender {
     const timer = clock.setTimer(() => {
       if (lot < dying) this.isCrashed = true
       else if (lot < dying + quitting) stop.abort(new Error('called off'))
-    }, this.#random() * TTL_MS)
+    }, this.#random() * this.#ttlMs)
     try {
       return await waitForLease(this.#process.context, this.#process.request('job', holder), stop.signal)
     } finally {
@@ -110,11 +116,11 @@ class Contender {
 }
 
 /** Looks at three contenders for a while, and puts a new one in the place of each that crashed. */
-async function simulate(seed: number, faults: Faults) {
+async function simulate(seed: number, faults: Faults, ttlMs = TTL_MS) {
   const random = seededRandom(seed)
   const clock = new StubClock()
   const model = new ModelLeases(clock)
-  const join = () => new Contender(clock, model, seededRandom(Math.floor(random() * 2 ** 32)), faults)
+  const join = () => new Contender(clock, model, seededRandom(Math.floor(random() * 2 ** 32)), faults, ttlMs)
   const contenders = [join(), join(), join()]
   let usurped = 0
   model.onTold((_channel, message) => {
@@ -126,12 +132,13 @@ async function simulate(seed: number, faults: Faults) {
   let terms = 0
   let leaderlessMs = 0
   let leaderlessMsMax = 0
-  while (clock.trueMs < 12 * TTL_MS) {
-    await clock.advance(LOOK_MS)
+  const lookMs = (LOOK_MS * ttlMs) / TTL_MS
+  while (clock.trueMs < 12 * ttlMs) {
+    await clock.advance(lookMs)
     // One that led and crashed between two looks has led.
     const termsNow = contenders.reduce((sum, contender) => sum + contender.terms, 0)
     const isLed = termsNow !== terms || contenders.some(({ leads }) => leads)
-    leaderlessMs = isLed ? 0 : leaderlessMs + LOOK_MS
+    leaderlessMs = isLed ? 0 : leaderlessMs + lookMs
     leaderlessMsMax = Math.max(leaderlessMsMax, leaderlessMs)
     for (const [place, { isCrashed }] of contenders.entries()) if (isCrashed) contenders[place] = join()
     terms = contenders.reduce((sum, contender) => sum + contender.terms, 0)
@@ -185,6 +192,19 @@ describe('while there are candidates', () => {
       }
     },
   )
+
+  test('the same holds with a TTL at which a beat comes too late for a hand-off', async () => {
+    for (const [weather, faults] of weathers) {
+      for (let seed = 1; seed <= 8; seed++) {
+        const { usurped, leaderlessMsMax, tokens } = await simulate(seed, faults, LONG_TTL_MS)
+        expect(usurped, `leaders beside another, seed ${seed}, where ${weather}`).toBe(0)
+        expect(leaderlessMsMax, `without a leader, seed ${seed}, where ${weather}`).toBeLessThanOrEqual(
+          LONG_TTL_MS + LONG_GRACE_MS,
+        )
+        expect(tokens.length, `grants, seed ${seed}`).toBeGreaterThan(2)
+      }
+    }
+  })
 
   test('one leads as soon as the lease is given back, if it hears of it', async () => {
     const clock = new StubClock()

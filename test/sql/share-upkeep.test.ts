@@ -126,13 +126,19 @@ describe('prune_leases', () => {
     expect(await left()).toEqual({ shares: 0, shared: 0, places: 0 })
   })
 
-  test('keeps what somebody holds or waits for, and its capacity', async () => {
+  test('keeps what somebody holds, and its capacity', async () => {
     await shareTo(client, 'kept', 'ada', { capacity: 1 })
-    await standTo(client, 'kept', 'bob')
     await client.query("SELECT elect.prune_leases('0 seconds')")
     expect(await sharersOf(client, 'kept')).toEqual(['ada'])
     expect((await share(client, 'kept', 'eve')).granted).toBe(false)
     expect(await scalar(client, "SELECT capacity FROM elect.get_shared('kept')")).toBe(1)
+  })
+
+  test('keeps what somebody waits for, and its capacity', async () => {
+    await standTo(client, 'waited for', 'bob', { capacity: 0 })
+    await client.query("SELECT elect.prune_leases('0 seconds')")
+    expect(await standTo(client, 'waited for', 'bob')).toBe(0)
+    expect(await scalar(client, "SELECT capacity FROM elect.get_shared('waited for')")).toBe(0)
   })
 
   test('keeps a capacity that was set less long ago than that', async () => {

@@ -103,7 +103,7 @@ export class Register {
 
   /**
    * The value: first as it is, then each change, an expiry too, until the signal aborts or the client closes. The same value written
-   * again is no change. A slow reader misses changes in between, never the last one.
+   * again is no change. A slow reader misses changes in between, never the last one: a value that came and went between two looks is none.
    */
   async *watch(options: WatchOptions = {}): AsyncGenerator<RegisterValue | null, void, undefined> {
     requireWatch(options)

@@ -3,6 +3,7 @@ import type { LeaseRequest } from '../holding.ts'
 import { jittered } from '../jitter.ts'
 import { type Lease, tryLease } from '../lease.ts'
 import { describeError } from '../logger.ts'
+import { releaseLease } from '../queries.ts'
 import type { PartitionInfo } from '../share-queries.ts'
 import type { PrimitiveContext } from './context.ts'
 import { tellGroup } from './partition-queries.ts'
@@ -74,10 +75,14 @@ export class OwnedPartitions {
     return this.#context.drainTimeoutMs
   }
 
-  async #take({ partition, lease: name }: PartitionInfo): Promise<boolean> {
-    const { logger } = this.#context
+  async #take({ partition, lease: name, token }: PartitionInfo): Promise<boolean> {
+    const { executor, logger } = this.#context
     let lease: Lease | null
     try {
+      // A release of that grant may still be on its way, from when it was lost here: it must not hit the new one.
+      if (token !== null) {
+        await releaseLease(executor, { name, token }, { timeoutMs: this.#request.timing.queryTimeoutMs })
+      }
       lease = await tryLease(this.#context, { ...this.#request, name })
     } catch (error) {
       if (!isTransient(error)) this.#run.failed(error)

@@ -2,13 +2,7 @@
  * What processes do with each primitive until one of them is killed: the same in the one that is killed and in those that have to go on.
  */
 import { randomUUID } from 'node:crypto'
-import {
-  BusyError,
-  ConnectionError,
-  type Lease,
-  type PgElect,
-  ValueMissingError,
-} from '../../../src/index.ts'
+import { BusyError, ConnectionError, type PgElect, ValueMissingError } from '../../../src/index.ts'
 
 export const TTL_MS = 1_000
 export const PERMITS = 2

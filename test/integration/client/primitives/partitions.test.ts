@@ -227,6 +227,26 @@ describe('partitions', () => {
     await a.stop()
   })
 
+  test('what was lost here but not yet in the database is taken anew, under a new token, once its work has settled', async () => {
+    const journal = new Journal()
+    const tokens: number[] = []
+    const timing = { ttlMs: 10_000, safetyMarginMs: 9_000, renewIntervalMs: 300, drainTimeoutMs: 5_000 }
+    const a = runMember(journal, 'blocked', 'a', { count: 3, ...timing }, async (_, { signal, token }) => {
+      tokens.push(token)
+      await aborted(signal)
+      // Has not settled at once.
+      await scene.session.query('SELECT')
+    })
+    await whenShared(journal, { a: 3 })
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_100)
+    await until(async () => (await scene.session.query('SELECT')) && journal.begun === 6)
+    await whenShared(journal, { a: 3 })
+    expect(journal.overlaps).toEqual([])
+    expect(Math.min(...tokens.slice(3))).toBeGreaterThan(Math.max(...tokens.slice(0, 3)))
+    expect(await a.client.group('blocked').members()).toHaveLength(1)
+    await a.stop()
+  })
+
   test('a member that is taken out of the group joins again, and keeps what it has', async () => {
     const journal = new Journal()
     const a = runMember(journal, 'rejoins', 'a', { count: 3, renewIntervalMs: 50 })

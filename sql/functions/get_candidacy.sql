@@ -4,12 +4,20 @@ AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
   contender CONSTANT text := elect.valid_text(holder, 'holder');
-  found elect.leases := elect.grant_of(lease_name, contender);
+  standing elect.leases := elect.grant_of(lease_name, contender);
   at CONSTANT timestamptz := clock_timestamp();
+  place elect.candidates;
+  rank integer;
 BEGIN
-  RETURN elect.share_answer(coalesce(found.holder = contender, false), found, at, (
-    SELECT elect.rank_in_line(c.lease, c.candidate, c.priority, at) FROM elect.candidates c
-    WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at)));
+  IF standing.holder = contender THEN
+    RETURN elect.share_answer(true, standing, at);
+  END IF;
+  SELECT * INTO place FROM elect.candidates c
+  WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at);
+  IF place.candidate IS NOT NULL THEN
+    rank := elect.rank_in_line(lease_name, contender, place.priority, at);
+  END IF;
+  RETURN elect.share_answer(false, standing, at, rank);
 END
 $$;
 COMMENT ON FUNCTION elect.get_candidacy(text, text) IS

@@ -5,8 +5,15 @@ DECLARE
   lease elect.leases;
   at CONSTANT timestamptz := clock_timestamp();
 BEGIN
+  -- One name is one thing: a lease, or something shared.
+  SELECT * INTO lease FROM elect.leases l WHERE l.name = grant_of.name;
+  IF elect.is_held(lease, at) THEN
+    RETURN lease;
+  ELSIF lease.name IS NOT NULL THEN
+    RETURN NULL;
+  END IF;
   SELECT * INTO lease FROM elect.leases l
-  WHERE (l.name = grant_of.name OR l.part_of = grant_of.name) AND elect.is_held(l, at)
+  WHERE l.part_of = grant_of.name AND elect.is_held(l, at)
   ORDER BY l.holder = contender DESC, l.expires_at
   LIMIT 1;
   RETURN lease;

@@ -2,7 +2,7 @@
 -- dead: a place of the dead lasts for a ttl, and that is too long for a lease that nobody has. A vacancy that begins in
 -- the future says that the clock of the server went back: then nobody is kept out.
 CREATE OR REPLACE FUNCTION elect.is_turn(lease elect.leases, rank integer, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 RETURN rank = 0 OR (lease).name IS NULL OR at NOT BETWEEN (lease).expires_at AND (lease).expires_at + rank * interval '250 milliseconds';
 COMMENT ON FUNCTION elect.is_turn(elect.leases, integer, timestamptz) IS
   'Internal. Whether a contender of that rank may take a vacant lease at that moment: 250 ms later for each one that goes before it.';

@@ -3,15 +3,15 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  own bigint;
   ahead integer;
 BEGIN
-  SELECT c.arrival INTO own FROM elect.candidates c
-  WHERE c.lease = rank_in_line.lease AND c.candidate = rank_in_line.candidate AND elect.is_waiting(c, at);
   SELECT count(*) INTO ahead FROM elect.candidates c
   WHERE c.lease = rank_in_line.lease AND c.candidate <> rank_in_line.candidate AND elect.is_waiting(c, at)
     AND (c.priority > rank_in_line.priority
-         OR (c.priority = rank_in_line.priority AND (own IS NULL OR c.arrival < own)));
+         OR (c.priority = rank_in_line.priority AND NOT EXISTS (
+           SELECT FROM elect.candidates own
+           WHERE own.lease = rank_in_line.lease AND own.candidate = rank_in_line.candidate
+             AND elect.is_waiting(own, at) AND own.arrival <= c.arrival)));
   RETURN ahead;
 END
 $$;

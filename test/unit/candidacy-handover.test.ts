@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { held, inLine, timesOf, unhear } from './support/candidate.ts'
 import { NEVER } from './support/scripted-database.ts'
+import { StubProcess } from './support/stub-process.ts'
 
 /** A lease that was handed over lasts so long, and is trusted for a margin less. */
 const ACCEPT_MS = 2000
@@ -38,6 +39,13 @@ describe('a lease that was handed over', () => {
     expect(lease.remainingMs).toBe(14_000)
     await clock.advance(60_000)
     expect(lease.isHeld).toBe(true)
+  })
+
+  test('is no measure for one that was granted in full: that is renewed at its own interval', async () => {
+    const process = new StubProcess({ renewIntervalMs: 9000 })
+    await process.lease()
+    await process.clock.advance(8550)
+    expect(timesOf(process, 'renew_leases')).toEqual([8550])
   })
 
   test('is held no longer than that if no renewal comes through, which is before the next one is let in', async () => {

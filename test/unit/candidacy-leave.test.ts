@@ -98,6 +98,7 @@ describe('a candidate that is called off', () => {
     expect(state).toEqual({ error: reason })
     expect(second.state.lease?.isHeld).toBe(true)
     expect(timesOf(process, 'release_lease')).toEqual([1000])
+    expect(timesOf(process, 'leave_queue')).toEqual([])
     await expectNothingLeft(process)
   })
 

@@ -79,6 +79,18 @@ export class ModelLeases {
       release_lease: ({ arguments: asked }: Call) => [
         { released: this.release(`${asked.name}`, Number(asked.token)) },
       ],
+      transfer_lease: ({ arguments: asked }: Call) => {
+        const successor = asked.successor === null ? undefined : `${asked.successor}`
+        return [this.transfer(`${asked.name}`, Number(asked.token), successor)]
+      },
+      get_candidates: ({ arguments: asked }: Call) =>
+        this.line.candidates(`${asked.name}`).map((candidate) => ({
+          candidate,
+          priority: this.line.waiting(`${asked.name}`, candidate)?.priority,
+          metadata: null,
+          arrived_at_ms: 0,
+          expires_in_ms: 1,
+        })),
       get_lease: ({ arguments: asked }: Call) => this.get(`${asked.name}`),
       listen: ({ arguments: asked }: Call) =>
         (asked.names as string[]).map((name) => ({ name, channel: channelOf(name) })),
@@ -122,15 +134,16 @@ export class ModelLeases {
   /** Hands the lease to the first in line, or vacates it. */
   release(name: string, token: number): boolean {
     if (this.holding(name)?.token !== token) return false
-    const next = this.line.first(name)
-    if (next === undefined) {
-      this.#vacate(name, 'released')
-      return true
-    }
-    const { candidate: holder, ttlMs, metadata, backend } = next
-    this.line.leave(name, holder)
-    this.#grant({ name, holder, ttlMs, metadata, backend, event: 'granted', acceptMs: ACCEPT_MS })
+    if (this.#handOver(name, 'granted') === undefined) this.#vacate(name, 'released')
     return true
+  }
+
+  /** Hands the lease to one that waits, by default the first. */
+  transfer(name: string, token: number, successor?: string): object {
+    const current = this.holding(name)
+    if (current?.token !== token) return this.#row(false, current)
+    const granted = this.#handOver(name, 'transferred', successor)
+    return this.#row(granted !== undefined, granted ?? current)
   }
 
   /** Takes the lease away, as an operator does: whoever is first in line comes and takes it. */
@@ -191,6 +204,15 @@ export class ModelLeases {
     this.grants.push({ name, holder, token: lease.token, atMs: this.#clock.trueMs })
     this.#tell(event, name, { holder, token: lease.token, previousHolder: before?.holder ?? null, backend })
     return lease
+  }
+
+  /** Undefined: nobody waits, or not that one. */
+  #handOver(name: string, event: string, successor?: string): Readonly<ModelLease> | undefined {
+    const next = successor === undefined ? this.line.first(name) : this.line.waiting(name, successor)
+    if (next === undefined) return undefined
+    const { candidate: holder, ttlMs, metadata, backend } = next
+    this.line.leave(name, holder)
+    return this.#grant({ name, holder, ttlMs, metadata, backend, event, acceptMs: ACCEPT_MS })
   }
 
   #vacate(name: string, event: string): void {

@@ -76,6 +76,10 @@ export class ModelLine {
     return this.#waiting(name)[0]
   }
 
+  waiting(name: string, candidate: string): Readonly<Place> | undefined {
+    return this.#place(name, candidate)
+  }
+
   /** The candidates, the next one first. */
   candidates(name: string): string[] {
     return this.#waiting(name).map(({ candidate }) => candidate)

@@ -46,6 +46,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/lock_row.sql
 \ir internal/lock_vacancy.sql
 \ir internal/wait_for_lock.sql
+\ir internal/has_session_lock.sql
 \ir internal/lease_in_use.sql
 \ir internal/write_grant.sql
 \ir internal/write_renewal.sql

@@ -67,7 +67,6 @@ BEGIN
   END IF;
   rank := elect.rank_in_line(lease_name, contender, priority, at);
   IF vacancy_locked AND NOT elect.is_held(lease, at) AND elect.is_turn(lease, rank, at) THEN
-    PERFORM elect.end_wait(lease_name, contender);
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
       CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
     RETURN elect.lease_answer(true, lease, at);

@@ -14,6 +14,10 @@ DECLARE
   is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
+  -- Asked again by the one that has it, after a lost answer: what is locked twice would have to be unlocked twice.
+  IF EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name AND l.holder = contender) AND elect.has_session_lock(key) THEN
+    RETURN elect.acquire_lease(lease_name, contender, asked_ttl, asked_metadata);
+  END IF;
   IF NOT elect.wait_for_lock(key, longest) THEN
     SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
     RETURN elect.lease_answer(false, lease, clock_timestamp());

@@ -60,7 +60,6 @@ BEGIN
   PERFORM elect.sweep_shares(shared_name, at);
   place := elect.rank_in_line(shared_name, contender, priority, at);
   IF place = 0 AND elect.has_room(shared, is_exclusive) THEN
-    PERFORM elect.end_wait(shared_name, contender);
     share := elect.write_share(shared, at, contender, is_exclusive, asked_ttl, asked_metadata);
     -- Room may have come free for several, and only the first of them has asked.
     PERFORM elect.admit(shared_name, at);

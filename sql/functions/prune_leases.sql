@@ -16,6 +16,8 @@ BEGIN
   WITH idle AS MATERIALIZED (
     SELECT l.name FROM elect.leases l
     WHERE NOT elect.is_held(l, clock_timestamp()) AND l.expires_at <= clock_timestamp() - age
+      -- Without the row nobody would know since when it is vacant, and so whose turn it is.
+      AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = l.name)
     FOR UPDATE SKIP LOCKED
   )
   DELETE FROM elect.leases l USING idle i WHERE l.name = i.name;

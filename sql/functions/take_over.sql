@@ -18,10 +18,7 @@ DECLARE
 BEGIN
   PERFORM elect.require_fresh_snapshots();
   -- Its own lock would let this session through, while the one that the lease is bound to has not ended: it is this one.
-  is_own := EXISTS (
-    SELECT FROM pg_locks p
-    WHERE p.locktype = 'advisory' AND p.pid = pg_backend_pid() AND p.granted AND p.objsubid = 1
-      AND (p.classid::bigint << 32 | p.objid::bigint) = key);
+  is_own := elect.has_session_lock(key);
   IF NOT elect.wait_for_lock(key, longest) THEN
     SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
     RETURN elect.lease_answer(false, lease, clock_timestamp());
@@ -36,7 +33,6 @@ BEGIN
   END IF;
   IF elect.is_held(lease, at) AND lease.is_bound AND NOT is_own AND lease.holder <> contender
      AND elect.rank_in_line(lease_name, contender, coalesce(priority, 0), at) = 0 THEN
-    PERFORM elect.end_wait(lease_name, contender);
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata, 'expired');
     UPDATE elect.leases AS l SET is_bound = true WHERE l.name = lease_name;
     RETURN elect.lease_answer(true, lease, at);

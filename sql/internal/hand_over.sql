@@ -15,7 +15,6 @@ BEGIN
   IF next.candidate IS NULL THEN
     RETURN NULL;
   END IF;
-  PERFORM elect.end_wait(next.lease, next.candidate);
   RETURN elect.write_grant(lease, lease.name, at, next.candidate, next.ttl, next.metadata, event,
     elect.accept_time(next.ttl), next.backend);
 END

@@ -41,6 +41,8 @@ BEGIN
     WHERE l.name = write_grant.name
     RETURNING * INTO granted;
   END IF;
+  -- Whoever has it waits no more, in whichever way it was granted: else the next release would hand it to the same one again.
+  PERFORM elect.end_wait(coalesce(granted.part_of, granted.name), granted.holder);
   PERFORM elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend);
   RETURN granted;
 END

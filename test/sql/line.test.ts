@@ -115,6 +115,13 @@ describe('a place', () => {
     expect(await placesOf(client, 'granted')).toEqual(['carol'])
   })
 
+  test('ends with a grant by a swap, too: the next release is not for the one that has it', async () => {
+    await client.query("SELECT elect.compare_and_swap('swapped', next => 'ada', current => NULL)")
+    await standAll(client, 'swapped', 'bob', 'carol')
+    await client.query("SELECT elect.compare_and_swap('swapped', next => 'bob', current => 'ada')")
+    expect(await placesOf(client, 'swapped')).toEqual(['carol'])
+  })
+
   test('is undone by a rollback', async () => {
     await grantTo(client, 'undone', 'ada')
     await inTransaction(other, () => stand(other, 'undone', 'bob'))
@@ -204,5 +211,13 @@ describe('prune_leases', () => {
       expect(await scalar(client, "SELECT elect.prune_leases('1 hour')::int")).toBe(0)
     })
     expect(await placesOf(client, 'pruned')).toEqual(['busy', 'live'])
+  })
+
+  test('leaves a vacant lease that somebody waits for: its turn is counted from when it became so', async () => {
+    await grantTo(client, 'waited for', 'ada')
+    await standAll(client, 'waited for', 'bob')
+    await client.query("SELECT elect.force_release('waited for', 'a test')")
+    await client.query("SELECT elect.prune_leases('0')")
+    expect(await scalar(client, "SELECT count(*)::int FROM elect.leases WHERE name = 'waited for'")).toBe(1)
   })
 })

@@ -137,6 +137,15 @@ describe('acquire_queued', () => {
     expect(await queue(first, 'own', 'ada')).toMatchObject({ granted: true, token, expiresInMs: 3_600_000 })
   })
 
+  test('asked again by its holder, after a lost answer, is given back by one release', async () => {
+    const token = await queueUp(first, 'again', 'ada')
+    expect(await queueUp(first, 'again', 'ada')).toBe(token)
+    expect(await locksOf(first)).toBe(1)
+    expect(await leaveTo(first, 'again', token)).toBe(true)
+    expect(await locksOf(first)).toBe(0)
+    expect(await acquire(second, 'again', 'bob')).toMatchObject({ granted: true })
+  })
+
   test('lets those in line go before', async () => {
     await grantTo(first, 'line', 'ada')
     await stand(first, 'line', 'bob')

@@ -93,6 +93,8 @@ describe('a candidate that is called off', () => {
     await lease.release()
     await clock.settle()
     stop.abort(reason)
+    // A client that closes waits for it: it may bring a lease.
+    expect(process.context.pending.size).toBe(1)
     ;(await look).answer(model.candidacy('job', 'first'))
     await clock.settle()
     expect(state).toEqual({ error: reason })

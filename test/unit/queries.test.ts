@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { beat, leaveQueue } from '../../src/line-queries.ts'
 import * as queries from '../../src/queries.ts'
-import { busyRow, grantedRow, refusedRow } from './support/rows.ts'
+import { busyRow, grantedRow, refusedRow, waitingRow } from './support/rows.ts'
 import { ScriptedDatabase } from './support/scripted-database.ts'
 import { StubClock } from './support/stub-clock.ts'
 
@@ -57,6 +58,26 @@ describe('a call', () => {
       [false, 'other'],
       [null, null],
     ])
+  })
+
+  test('of both kinds of a beat is one statement, whose rows say where they belong', async () => {
+    const db = database()
+    db.next('renew_leases', [grantedRow(1), refusedRow('other')])
+    db.next('refresh_candidates', [waitingRow(4)])
+    const leases = ['a', 'b'].map((name, place) => ({ name, token: place + 1 }))
+    const answers = await beat(db, leases, [{ name: 'c', holder: 'me' }])
+    expect(db.calls.map(({ statement }) => statement)).toEqual([1, 1])
+    expect(db.calls[0]?.sql).toMatch(/ UNION ALL .* ORDER BY part, ordinality$/)
+    expect(answers.renewed.map(({ holder }) => holder)).toEqual(['me', 'other'])
+    expect(answers.stand.map(({ rank }) => rank)).toEqual([4])
+  })
+
+  test('of leaving gives back what was granted in the same moment, and nothing else', async () => {
+    const db = database()
+    db.next('leave_queue', [])
+    await leaveQueue(db, { name: 'x', holder: 'me' })
+    expect(db.calls).toMatchObject([{ name: 'leave_queue', arguments: { name: 'x', holder: 'me' } }])
+    expect(db.calls[0]?.sql).toMatch(/^SELECT elect\.release_lease\(.* WHERE q\.granted$/)
   })
 })
 

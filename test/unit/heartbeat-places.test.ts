@@ -153,12 +153,13 @@ describe('a beat', () => {
   })
 
   test('that fails is tried again soon, for both kinds and by one statement', async () => {
-    const { clock, database, lease, place, log, add, statements } = setUp()
+    const { clock, database, lease, place, log, add, statements, refreshTimes } = setUp()
     const [one, ada] = [lease('one'), place('ada')]
     add(one, ada)
     database.next('refresh_candidates', connectionLost(), connectionLost())
     await clock.advance(BEAT_MS + 2 * RETRY_MS)
     expect(statements()).toEqual(Array.from({ length: 3 }, () => ['renew_leases', 'refresh_candidates']))
+    expect(refreshTimes()).toEqual([5000, 5450, 5900])
     expect(one.answers).toEqual(['extended'])
     expect(ada.told).toHaveLength(1)
     expect(log.messages('warn')).toHaveLength(2)

@@ -14,13 +14,16 @@ BEGIN
   END IF;
   PERFORM set_config('lock_timeout', ceil(extract(epoch FROM longest) * 1000)::text, true);
   BEGIN
-    PERFORM pg_advisory_lock(key);
+    -- Not at once for the session: a lock that is granted in the moment in which the time runs out is kept by the session
+    -- in spite of the error. That of a transaction is undone with it.
+    PERFORM pg_advisory_xact_lock(key);
   EXCEPTION
     WHEN lock_not_available THEN
       PERFORM set_config('lock_timeout', before, true);
       RETURN false;
   END;
   PERFORM set_config('lock_timeout', before, true);
+  PERFORM pg_advisory_lock(key);
   RETURN true;
 END
 $$;

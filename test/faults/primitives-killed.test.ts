@@ -1,6 +1,7 @@
 /**
  * Every primitive with one of its users killed at a random moment: the others go on within a TTL and a second, and nothing is left
- * behind. One process uses them all, and its death is a kill of each. KILLS: how many deaths; SEED: which moments.
+ * behind. One process uses them all, and its death is a kill of each. KILLS: how many deaths; SEED: which moments; ONLY: those primitives
+ * whose names match.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -106,8 +107,20 @@ async function kill(victim: ChildProcess, round: string, random: Random): Promis
   const overdue = delay(10 * LIMIT_MS, 'overdue', { ref: false })
   if ((await Promise.race([Promise.all(goingOn), overdue])) === 'overdue') {
     failures.push(`stuck: ${Object.keys(uses).filter((primitive) => !tookMs.has(primitive))}`)
+    console.log(await howThingsStand())
   }
   return { tookMs, failures }
+}
+
+/** Who holds and waits for what, where something is stuck. */
+async function howThingsStand(): Promise<string> {
+  const { rows: sessions } = await session.query(
+    `SELECT a.pid, a.state, a.wait_event, left(a.query, 300) AS query, array_agg(l.objid || ' ' || l.granted) FILTER (WHERE l.locktype = 'advisory') AS locks
+     FROM pg_stat_activity a LEFT JOIN pg_locks l USING (pid)
+     WHERE a.datname = current_database() GROUP BY 1, 2, 3, 4`,
+  )
+  const { rows: leases } = await session.query('SELECT * FROM elect.leases')
+  return JSON.stringify({ now: new Date(), sessions, leases }, undefined, 1)
 }
 
 async function rowsLeft(): Promise<{ leases: number; shared: number; candidates: number }> {

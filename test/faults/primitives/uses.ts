@@ -32,7 +32,7 @@ async function held(lease: AsyncDisposable, pause: Pause): Promise<void> {
 
 const nothing = async () => {}
 
-export const uses: Record<string, Use> = {
+const all: Record<string, Use> = {
   mutex: {
     cycle: async (client, name, pause) => held(await client.mutex(name).lock(), pause),
     proof: async (client, name) => held(await client.mutex(name).lock(), nothing),
@@ -137,6 +137,11 @@ export async function persistently(act: () => Promise<void>): Promise<void> {
     }
   }
 }
+
+const only = new RegExp(process.env.ONLY || '')
+
+/** By the name of the primitive. */
+export const uses = Object.fromEntries(Object.entries(all).filter(([primitive]) => only.test(primitive)))
 
 async function emptied(client: PgElect, key: string): Promise<void> {
   for await (const found of client.register(key).watch()) if (found === null) return

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { AcquireTimeoutError, ClosedError } from '../../../../src/index.ts'
+import { AcquireTimeoutError, ClosedError, type PgElect } from '../../../../src/index.ts'
 import { openClient } from '../clients.ts'
 import { type BadCall, endSessions, expectRefusal, until, useScene } from './support.ts'
 
@@ -14,7 +14,10 @@ describe('a barrier', () => {
   })
 
   test('holds back all who wait until it is lowered, by whomever', async () => {
-    const [one, other] = [openClient(scene.database).client, openClient(scene.database).client]
+    const [one, other] = [0, 1].map(() => openClient(scene.database, { ttlMs: 300_000 }).client) as [
+      PgElect,
+      PgElect,
+    ]
     expect(await one.barrier('all').raise()).toBe(true)
     expect(await other.barrier('all').raise()).toBe(false)
     expect(await other.barrier('all').isRaised()).toBe(true)
@@ -34,7 +37,9 @@ describe('a barrier', () => {
   })
 
   test('is lowered when its ttl is over; raised again it lasts longer', async () => {
-    const [one, other] = [openClient(scene.database).client, openClient(scene.database).client]
+    const one = openClient(scene.database).client
+    // Looks by itself only after minutes.
+    const other = openClient(scene.database, { ttlMs: 300_000 }).client
     expect(await one.barrier('ttl').raise({ ttlMs: 300 })).toBe(true)
     // No notification tells that it ran out.
     await other.barrier('ttl').wait()
@@ -69,10 +74,10 @@ describe('a barrier', () => {
       .then(() => {
         isThrough = true
       })
-    // Listens, so that the session that listens is the one that ends.
+    // Has looked: the session that ends is the one that looks and listens.
     await until(async () => {
       const { rows } = await scene.session.query(
-        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%elect.listen(%' AND application_name = 'pg-elect'`,
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%elect.get_lease(%' AND application_name = 'pg-elect'`,
       )
       return rows.length > 0
     })

@@ -7,7 +7,7 @@ const scene = useScene()
 
 describe('a double barrier', () => {
   test('lets all in together, and out together, time after time', async () => {
-    const clients = [0, 1, 2].map(() => openClient(scene.database).client)
+    const clients = [0, 1, 2].map(() => openClient(scene.database, { ttlMs: 300_000 }).client)
     const events: string[] = []
     const parties = clients.map((client) => client.doubleBarrier('together', { parties: 3 }))
     for (const round of [1, 2, 3]) {
@@ -74,7 +74,7 @@ describe('a double barrier', () => {
   })
 
   test('a party that is gone is waited for until its share runs out, and counts until then', async () => {
-    const { client } = openClient(scene.database)
+    const { client } = openClient(scene.database, { ttlMs: 300_000 })
     const party = client.doubleBarrier('gone', { parties: 2 })
     const entering = party.enter()
     await whenCount(scene.session, 'gone', { shares: 1 })

@@ -67,7 +67,8 @@ describe('a group', () => {
   })
 
   test('watch notices a member that is gone without a word', async () => {
-    const { client } = openClient(scene.database)
+    // Longer than the test: it is the other's expiry that it looks at.
+    const { client } = openClient(scene.database, { ttlMs: 300_000 })
     await client.group('gone').join({ id: 'alive' })
     const changes = client.group('gone').watch()
     expect((await nextOf(changes)).members).toEqual(['alive'])

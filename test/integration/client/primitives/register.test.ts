@@ -61,7 +61,9 @@ describe('a register', () => {
   })
 
   test('watch yields the value as it is, then each change, an expiry too; a renewal is none', async () => {
-    const [one, other] = [openClient(scene.database).client, openClient(scene.database).client]
+    // Looks by itself only after minutes: what it sees it was told, or has run out.
+    const one = openClient(scene.database, { ttlMs: 300_000 }).client
+    const other = openClient(scene.database).client
     const register = other.register('watched')
     const values = one.register('watched').watch()
     const next = async () => (await values.next()).value?.value

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { AcquireTimeoutError, ClosedError, LeaseLostError } from '../../../../src/index.ts'
 import { openClient } from '../clients.ts'
-import { type BadCall, countOf, endSessions, expectRefusal, useScene, whenCount } from './support.ts'
+import { type BadCall, countOf, endSessions, expectRefusal, until, useScene, whenCount } from './support.ts'
 
 const scene = useScene()
 
@@ -131,6 +131,28 @@ describe('a double barrier', () => {
     await whenCount(scene.session, 'closed', { shares: 1 })
     await Promise.all([expect(entering).rejects.toThrow(ClosedError), client.close()])
     expect(await countOf(scene.session, 'closed')).toEqual({ waiting: 0, shares: 0 })
+  })
+
+  test('what the database grants while the client closes is given back', async () => {
+    const { client } = openClient(scene.database, { ttlMs: 60_000 })
+    const other = await scene.database.connect()
+    // The barrier is known already, and this client has nothing else to give back.
+    await scene.session.query(`SELECT elect.acquire_share('in flight', 'ada')`)
+    await scene.session.query(`SELECT elect.release_lease(lease, token) FROM elect.get_shares('in flight')`)
+    await other.query('BEGIN')
+    await other.query(`SELECT FROM elect.shared_leases WHERE name = 'in flight' FOR UPDATE`)
+    const entering = client.doubleBarrier('in flight', { parties: 2 }).enter()
+    await until(async () => {
+      const { rows } = await scene.session.query(
+        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+         AND query LIKE '%enter_barrier%'`,
+      )
+      return rows.length > 0
+    })
+    const closing = client.close()
+    await other.query('COMMIT')
+    await Promise.all([expect(entering).rejects.toThrow(ClosedError), closing])
+    expect(await countOf(scene.session, 'in flight')).toEqual({ waiting: 0, shares: 0 })
   })
 
   test('closing the client at once leaves nothing behind either', async () => {

@@ -158,10 +158,10 @@ export class PgElect extends Primitives implements AsyncDisposable {
    * @throws AcquireTimeoutError after `timeoutMs`; the signal's reason if it aborts; InvalidArgumentError on a bad argument.
    */
   async acquire(name: string, options: AcquireOptions = {}): Promise<Lease> {
+    const request = this.#request(name, options, ['priority', ...WAIT_KEYS])
     const { priority = 0 } = options
     requirePriority(priority)
     requireWait(options)
-    const request = this.#request(name, options, ['priority', ...WAIT_KEYS])
     return acquireWithin(this.#context, { ...request, priority }, options)
   }
 
@@ -275,8 +275,11 @@ export class PgElect extends Primitives implements AsyncDisposable {
     const endAll = () => Promise.all([...held].map((lease) => lease.end(reason, drainTimeoutMs)))
     this.#closing.abort(reason)
     await endAll()
-    // What was asked for before the close may be granted after it.
-    await Promise.allSettled(pending)
+    // What was asked for before the close may be granted after it, and those who wait say in the next turns that they leave.
+    do {
+      await new Promise(setImmediate)
+      await Promise.allSettled(pending)
+    } while (pending.size > 0)
     await endAll()
     this.#notifier.close()
     await Promise.all([

@@ -285,7 +285,8 @@ export class Election extends EventEmitter<ElectionEvents> {
       this.#tell('demoted', leadership)
       this.#tellState()
     })
-    leadership.signal.addEventListener('abort', () => this.#tellState(), { once: true })
+    const drains = () => leadership.isDraining && this.#tellState()
+    leadership.signal.addEventListener('abort', drains, { once: true })
     void watchStepDown(this.#context, leadership, () => {
       this.#context.logger.info({ election: this.name }, 'was asked to step down')
       void this.#giveUp()

@@ -6,8 +6,16 @@ DECLARE
   contender CONSTANT text := elect.valid_text(holder, 'holder');
   lease elect.leases;
 BEGIN
-  -- Waits for a hand-off that is under way; the next look then shows it.
-  PERFORM elect.end_wait(lease_name, contender);
+  IF EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = lease_name) THEN
+    PERFORM elect.lock_shared(lease_name);
+    PERFORM elect.end_wait(lease_name, contender);
+    -- It may have kept others out for whom there is room, as a writer does with the readers behind it.
+    PERFORM elect.sweep_shares(lease_name, clock_timestamp());
+    PERFORM elect.admit(lease_name, clock_timestamp());
+  ELSE
+    -- Waits for a hand-off that is under way; the next look then shows it.
+    PERFORM elect.end_wait(lease_name, contender);
+  END IF;
   lease := elect.grant_of(lease_name, contender);
   RETURN elect.share_answer(coalesce(lease.holder = contender, false), lease, clock_timestamp());
 END

@@ -27,6 +27,18 @@ async function abandon(name: string, candidate: string): Promise<void> {
   await client.query(text, [name, candidate])
 }
 
+test('readers behind a writer that gives up waiting come in as it leaves', async () => {
+  const name = 'gives up'
+  await shareTo(client, name, 'reader 1')
+  await standTo(client, name, 'writer', writing)
+  await standTo(client, name, 'reader 2')
+  await standTo(client, name, 'reader 3')
+  await standTo(client, name, 'writer 2', writing)
+  await client.query('SELECT elect.leave_queue($1, $2)', [name, 'writer'])
+  expect(await sharersOf(client, name)).toEqual(['reader 1', 'reader 2', 'reader 3'])
+  expect(await lineOf(client, name)).toEqual(['writer 2'])
+})
+
 describe('writers do not starve', () => {
   test('a reader that comes after a waiting writer waits behind it', async () => {
     await shareTo(client, 'behind', 'reader 1')

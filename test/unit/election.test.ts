@@ -15,7 +15,7 @@ function record(election: Election): string[] {
 }
 
 const ELECTED = ['state candidate: candidate', 'state leader: leader', 'elected, held true: leader']
-const DEMOTED = ['state follower: follower', 'demoted, held false: follower']
+const DEMOTED = ['demoted, held false: follower', 'state follower: follower']
 
 function elected(election: Election): Promise<Leadership> {
   return election.campaign()

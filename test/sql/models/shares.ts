@@ -166,6 +166,7 @@ export async function checkShares(
     }
     if (command.kind === 'leave') {
       model.leave(holder)
+      model.admit()
       const seen = await real.step(`SELECT granted FROM elect.leave_queue($name, '${holder}')`)
       expect(seen.answer.granted === true).toBe(share !== undefined)
       return seen

@@ -1,8 +1,8 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Pool, PoolClient } from 'pg'
 import { requireFunction, requireText } from './arguments.ts'
-import type { Clock, Instant } from './clock.ts'
-import { remainingMs, type Trust } from './deadline.ts'
+import type { Clock } from './clock.ts'
+import type { Trust } from './deadline.ts'
 import { fromDriver, LeaseLostError } from './errors.ts'
 import {
   executorOf,
@@ -13,11 +13,9 @@ import {
   runGuarded,
   type TransactionOptions,
 } from './guard.ts'
-import { type Granted, Holding, type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
-import { getCandidacy } from './line-queries.ts'
+import { type Granted, Holding, type LeaseContext, type LeaseRequest } from './holding.ts'
 import { type OnceOptions, type Operation, recordFailure, runOnce, runOnceInside } from './operations.ts'
-import { acquireLease, type Candidacy, type Executor, releaseLease } from './queries.ts'
-import { acquireShare } from './share-queries.ts'
+import type { Executor } from './queries.ts'
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from './timing.ts'
 
 const GUARD_TIMEOUT_MS_DEFAULT = 60_000
@@ -35,7 +33,7 @@ export class Lease extends Holding {
   readonly #clock: Clock
   readonly #operations = new Map<string, Promise<unknown>>()
 
-  /** @internal Leases are made by {@link requestLease}. */
+  /** @internal Leases are made in `request.ts`, of what the database granted. */
   constructor(context: LeaseContext, request: LeaseRequest, granted: Granted, trust: Trust) {
     super(context, request, granted, trust)
     this.#executor = context.executor
@@ -201,102 +199,4 @@ export class Lease extends Holding {
       throw workFailed ? error : error instanceof LeaseLostError ? error : fromDriver(error, this.name)
     }
   }
-}
-
-/**
- * Asks once for a lease.
- *
- * @param standsInLine - whether to take a place in line if it is refused
- * @returns the lease, or the answer that refused it. A grant that came after its own deadline is a refusal with the contender's own
- * name as the holder: asking again settles it, under the same token.
- */
-export async function requestLease(
-  context: LeaseContext,
-  request: LeaseRequest,
-  standsInLine = false,
-): Promise<Lease | Candidacy> {
-  return pending(context, async () => {
-    const { executor } = context
-    const { timing, share } = request
-    if (context.isLockedHere(request.name)) return NOBODY_KNOWN
-    const sentAt = context.clock.now()
-    const asked = {
-      ...request,
-      ttlMs: timing.ttlMs,
-      priority: standsInLine ? request.priority : undefined,
-    }
-    const options = { timeoutMs: timing.queryTimeoutMs }
-    const answer =
-      share === undefined
-        ? await acquireLease(executor, asked, options)
-        : await acquireShare(executor, { ...asked, ...share }, options)
-    return received(context, request, sentAt, answer)
-  })
-}
-
-/** Asks once for a lease, for a contender that does not come back. Null if it is refused. */
-export async function tryLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
-  const outcome = await requestLease(context, request)
-  if (outcome instanceof Lease) return outcome
-  const { holder, lease: name, token } = outcome
-  // Granted, but too late to be trusted.
-  if (holder === request.holder && name !== null && token !== null) {
-    await releaseLease(context.executor, { name, token }).catch(() => undefined)
-  }
-  return null
-}
-
-/** Looks whether a candidate has been handed the lease. @returns the lease, or how the candidate stands. */
-export async function lookForLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | Candidacy> {
-  return pending(context, async () => {
-    const sentAt = context.clock.now()
-    const candidacy = await getCandidacy(context.executor, request, {
-      timeoutMs: request.timing.queryTimeoutMs,
-    })
-    // The database told for how long from its answer on, which came after the question.
-    return received(context, request, sentAt, candidacy)
-  })
-}
-
-/** As the database answers another session while the advisory lock is held. */
-const NOBODY_KNOWN: Candidacy = {
-  granted: false,
-  holder: null,
-  token: null,
-  version: null,
-  metadata: null,
-  expiresInMs: null,
-  lease: null,
-  rank: null,
-}
-
-function pending<T>(context: LeaseContext, ask: () => Promise<T>): Promise<T> {
-  const asking = ask()
-  context.pending.add(asking)
-  return asking.finally(() => context.pending.delete(asking))
-}
-
-/**
- * Turns an answer into a lease, if it granted one that can still be trusted.
- *
- * @param release - how to give it back, if that is not `release_lease`
- */
-export function received(
-  context: LeaseContext,
-  request: LeaseRequest,
-  sentAt: Instant,
-  answer: Candidacy,
-  release?: (token: number) => Promise<boolean>,
-): Lease | Candidacy {
-  const { clock, logger } = context
-  const { lease: name, token } = answer
-  if (answer.granted !== true || name === null || token === null) return answer
-  const trust = trustIn(request.timing, sentAt, answer.expiresInMs)
-  if (remainingMs(trust, clock.now()) <= 0) {
-    logger.info({ lease: name }, 'a grant came too late to be trusted')
-    return { ...answer, granted: false }
-  }
-  logger.info({ lease: name, holder: request.holder, token }, 'was granted a lease')
-  const giveBack = release === undefined ? undefined : () => release(token)
-  return new Lease(context, request, { name, token, release: giveBack }, trust)
 }

@@ -3,9 +3,10 @@ import { acquireWithin, requireWait, WAIT_KEYS, type WaitContext, type WaitOptio
 import { requireKnownKeys, requirePriority, requireText } from '../arguments.ts'
 import { makeHolder } from '../holder.ts'
 import type { LeaseRequest } from '../holding.ts'
-import { type Lease, tryLease } from '../lease.ts'
+import type { Lease } from '../lease.ts'
 import { type LeaseOptions, resolveLeaseOptions } from '../options.ts'
 import type { Executor, Metadata } from '../queries.ts'
+import { tryLease } from '../request.ts'
 import type { ShareRequest } from '../share-queries.ts'
 import type { Timing } from '../timing.ts'
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { LeaseLostError } from '../../src/errors.ts'
-import { Lease, requestLease } from '../../src/lease.ts'
+import { Lease } from '../../src/lease.ts'
+import { requestLease } from '../../src/request.ts'
 import { connectionLost } from './support/pg-errors.ts'
 import { busyRow, grantedRow, refusedRow } from './support/rows.ts'
 import { NEVER } from './support/scripted-database.ts'

@@ -1,0 +1,106 @@
+/** Asking for a lease or a share: what comes of the answer. */
+import type { Instant } from './clock.ts'
+import { remainingMs } from './deadline.ts'
+import { type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
+import { Lease } from './lease.ts'
+import { getCandidacy } from './line-queries.ts'
+import { acquireLease, type Candidacy, releaseLease } from './queries.ts'
+import { acquireShare } from './share-queries.ts'
+
+/**
+ * Asks once for a lease.
+ *
+ * @param standsInLine - whether to take a place in line if it is refused
+ * @returns the lease, or the answer that refused it. A grant that came after its own deadline is a refusal with the contender's own
+ * name as the holder: asking again settles it, under the same token.
+ */
+export async function requestLease(
+  context: LeaseContext,
+  request: LeaseRequest,
+  standsInLine = false,
+): Promise<Lease | Candidacy> {
+  return pending(context, async () => {
+    const { executor } = context
+    const { timing, share } = request
+    if (context.isLockedHere(request.name)) return NOBODY_KNOWN
+    const sentAt = context.clock.now()
+    const asked = {
+      ...request,
+      ttlMs: timing.ttlMs,
+      priority: standsInLine ? request.priority : undefined,
+    }
+    const options = { timeoutMs: timing.queryTimeoutMs }
+    const answer =
+      share === undefined
+        ? await acquireLease(executor, asked, options)
+        : await acquireShare(executor, { ...asked, ...share }, options)
+    return received(context, request, sentAt, answer)
+  })
+}
+
+/** Asks once for a lease, for a contender that does not come back. Null if it is refused. */
+export async function tryLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+  const outcome = await requestLease(context, request)
+  if (outcome instanceof Lease) return outcome
+  const { holder, lease: name, token } = outcome
+  // Granted, but too late to be trusted.
+  if (holder === request.holder && name !== null && token !== null) {
+    await releaseLease(context.executor, { name, token }).catch(() => undefined)
+  }
+  return null
+}
+
+/** Looks whether a candidate has been handed the lease. @returns the lease, or how the candidate stands. */
+export async function lookForLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | Candidacy> {
+  return pending(context, async () => {
+    const sentAt = context.clock.now()
+    const candidacy = await getCandidacy(context.executor, request, {
+      timeoutMs: request.timing.queryTimeoutMs,
+    })
+    // The database told for how long from its answer on, which came after the question.
+    return received(context, request, sentAt, candidacy)
+  })
+}
+
+/** As the database answers another session while the advisory lock is held. */
+const NOBODY_KNOWN: Candidacy = {
+  granted: false,
+  holder: null,
+  token: null,
+  version: null,
+  metadata: null,
+  expiresInMs: null,
+  lease: null,
+  rank: null,
+}
+
+function pending<T>(context: LeaseContext, ask: () => Promise<T>): Promise<T> {
+  const asking = ask()
+  context.pending.add(asking)
+  return asking.finally(() => context.pending.delete(asking))
+}
+
+/**
+ * Turns an answer into a lease, if it granted one that can still be trusted.
+ *
+ * @param release - how to give it back, if that is not `release_lease`
+ */
+export function received(
+  context: LeaseContext,
+  request: LeaseRequest,
+  sentAt: Instant,
+  answer: Candidacy,
+  release?: (token: number) => Promise<boolean>,
+): Lease | Candidacy {
+  const { clock, logger } = context
+  const { lease: name, token } = answer
+  if (answer.granted !== true || name === null || token === null) return answer
+  const trust = trustIn(request.timing, sentAt, answer.expiresInMs)
+  if (remainingMs(trust, clock.now()) <= 0) {
+    logger.info({ lease: name }, 'a grant came too late to be trusted')
+    return { ...answer, granted: false }
+  }
+  logger.info({ lease: name, holder: request.holder, token }, 'was granted a lease')
+  const giveBack = release === undefined ? undefined : () => release(token)
+  return new Lease(context, request, { name, token, release: giveBack }, trust)
+}

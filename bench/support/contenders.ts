@@ -17,10 +17,17 @@ export interface Contest {
 
 /** Who waits gives up waiting after this time and looks: notifications can be left out. */
 const LOOK_MS = 500
+/** Until each has had its first turn; a herd can leave one out for long. */
+const WARM_UP_MS_MAX = 20_000
 
 interface Arena {
   readonly name: string
-  readonly stopAtMs: number
+  readonly forMs: number
+  /** From when on it counts: once each contender has had its first turn, and so all wait that do not hold it. */
+  startMs: number
+  stopAtMs: number
+  /** Contenders that have not had a turn yet. */
+  readonly fresh: Set<number>
   inside: number
   overlaps: number
   /** Changes of holder. Whoever comes back to it at once, before the others, has handed nothing off. */
@@ -39,10 +46,19 @@ export async function contend(
   const clients = await Promise.all(Array.from({ length: count }, () => connect(connectionString)))
   const contenders = clients.map((client, index) => new Contender(client, index))
   await Promise.all(contenders.map((contender) => contender.prepare(way, name)))
-  const startMs = performance.now()
-  const arena: Arena = { name, stopAtMs: startMs + forMs, inside: 0, overlaps: 0, handOffs: 0, last: -1 }
+  const arena: Arena = {
+    name,
+    forMs,
+    startMs: Number.NaN,
+    stopAtMs: performance.now() + WARM_UP_MS_MAX,
+    fresh: new Set(clients.keys()),
+    inside: 0,
+    overlaps: 0,
+    handOffs: 0,
+    last: -1,
+  }
   await Promise.all(contenders.map((contender) => contender.run(way, arena)))
-  const tookMs = performance.now() - startMs
+  const tookMs = performance.now() - arena.startMs
   await Promise.all(clients.map((client) => client.end()))
   const grants = contenders.map((contender) => contender.grants)
   const sum = grants.reduce((a, b) => a + b, 0)
@@ -92,13 +108,20 @@ class Contender {
   #work(arena: Arena): void {
     arena.inside += 1
     if (arena.inside > 1) arena.overlaps += 1
-    this.grants += 1
-    if (arena.last !== this.#index) arena.handOffs += 1
+    if (arena.fresh.delete(this.#index) && arena.fresh.size === 0) {
+      arena.startMs = performance.now()
+      arena.stopAtMs = arena.startMs + arena.forMs
+    }
+    if (arena.fresh.size === 0) {
+      this.grants += 1
+      if (arena.last !== this.#index) arena.handOffs += 1
+    }
     arena.last = this.#index
     arena.inside -= 1
   }
 
-  async #acquire(way: Way, { name, stopAtMs }: Arena): Promise<string | undefined> {
+  async #acquire(way: Way, arena: Arena): Promise<string | undefined> {
+    const { name } = arena
     const calls = {
       herd: 'SELECT granted, token FROM elect.acquire_lease($1, $2)',
       line: 'SELECT granted, token FROM elect.acquire_lease($1, $2, wait => true)',
@@ -109,7 +132,7 @@ class Contender {
       const granted = await this.#ask('acquire', calls[way], [name, this.#holder])
       if (granted !== undefined) return granted
       // In line a contender goes on waiting at the end: what it is handed later must not keep the others out.
-      if (performance.now() >= stopAtMs) {
+      if (performance.now() >= arena.stopAtMs) {
         if (way === 'line') await this.#leave(name)
         return undefined
       }

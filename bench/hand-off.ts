@@ -82,7 +82,9 @@ async function crowds(): Promise<void> {
 async function times(): Promise<void> {
   const { commitMs, handOffMs } = await handOffTimes(connectionString, 300)
   const [commit, handOff] = [quantile(commitMs, 0.5), quantile(handOffMs, 0.5)]
-  console.log('From the call of release to the work of the next leader, through two clients')
+  console.log(
+    'From the call of release to the work of the next leader, in another process, through the client',
+  )
   console.log(`  one durable commit p50 ${commit.toFixed(3)} ms`)
   console.log(
     `  hand-off p50 ${handOff.toFixed(3)} ms, p99 ${quantile(handOffMs, 0.99).toFixed(3)} ms: ${(handOff / commit).toFixed(2)} commits\n`,

@@ -48,7 +48,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   #session: Promise<pg.Client> | undefined
   /** Sessions whose last answers may be undone by a fail-over. */
   readonly #distrusted = new WeakSet<pg.Client>()
-  readonly #pooled = new WeakSet<pg.Client>()
+  /** Sessions that no pooler shares with others: what is set or prepared in them stays there. */
+  readonly #owned = new WeakSet<pg.Client>()
   readonly #closing: Wakeup
   #failures = 0
   #closed = false
@@ -79,7 +80,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
 
   /** Whether a connection pooler is in between: it names a process of its own at the start of a session, not the server's. */
   async isPooled(): Promise<boolean> {
-    return this.#pooled.has(await this.#connected())
+    return !this.#owned.has(await this.#connected())
   }
 
   /** Ends the session in an orderly way, bounded by the query timeout. Nothing can be asked afterwards. */
@@ -160,6 +161,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     options: ExecuteOptions = {},
   ): Promise<Row[]> {
     const result = await client.query({
+      // Prepared at its first use, so that the server does not parse and plan it each time.
+      name: this.#owned.has(client) ? statementName(query.sql) : undefined,
       text: query.sql,
       values: [...query.parameters],
       // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
@@ -179,9 +182,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   async #settle(client: pg.Client): Promise<void> {
     const executor = { execute: <Row>(query: CompiledQuery<Row>) => this.#ask<Row>(client, query) }
     try {
-      if ((client as { processID?: number }).processID !== (await backendPid(executor)))
-        this.#pooled.add(client)
-      else await commitLazily(executor)
+      const isOwn = (client as { processID?: number }).processID === (await backendPid(executor))
+      if (!isOwn) return
+      this.#owned.add(client)
+      await commitLazily(executor)
     } catch (error) {
       destroySocket(client)
       throw fromDriver(error)
@@ -209,6 +213,17 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       )
     }
   }
+}
+
+/** Statements by their text: a small and fixed number, as values are passed beside them. */
+const statementNames = new Map<string, string>()
+
+function statementName(text: string): string {
+  const known = statementNames.get(text)
+  if (known !== undefined) return known
+  const name = `pg_elect_${statementNames.size}`
+  statementNames.set(text, name)
+  return name
 }
 
 /** Gives a connection up without a goodbye, which a dead peer would never answer. */

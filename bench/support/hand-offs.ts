@@ -1,4 +1,7 @@
 /** Single hand-offs: through the client, before a crowd, to a candidate that is dead. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { PgElect } from '../../src/index.ts'
 import { connect, quantile } from './bench-server.ts'
 
@@ -73,7 +76,7 @@ export async function crowd(
   return { releaseMs: quantile(timesMs, 0.5), toldPerRelease: told / releases }
 }
 
-/** Times of one durable commit and of one hand-off, taken in turns. */
+/** Times of one durable commit, and of one hand-off from this process to another, taken in turns. */
 export async function handOffTimes(
   connectionString: string,
   times: number,
@@ -82,30 +85,32 @@ export async function handOffTimes(
   await session.query(
     'CREATE TABLE IF NOT EXISTS one_row (id integer PRIMARY KEY, n integer); TRUNCATE one_row; INSERT INTO one_row VALUES (1, 0)',
   )
-  const clients = [1, 2].map(() => new PgElect({ connectionString, logger: quiet }))
-  const [one, other] = clients as [PgElect, PgElect]
+  const script = fileURLToPath(new URL('successor.ts', import.meta.url))
+  const successor = fork(script, [connectionString], { execArgv: ['--import', 'tsx'] })
+  const client = new PgElect({ connectionString, logger: quiet })
   const commitMs: number[] = []
   const handOffMs: number[] = []
-  let [leader, candidate] = [one, other]
-  let lease = await leader.acquire('timed')
+  let lease = await client.acquire('timed')
+  await once(successor, 'message')
   for (let i = 0; i < times; i++) {
     const begunMs = performance.now()
     await session.query({ name: 'commit', text: 'UPDATE one_row SET n = n + 1 WHERE id = 1' })
     commitMs.push(performance.now() - begunMs)
-    let workMs = 0
-    const succession = candidate.acquire('timed').then((next) => {
-      workMs = performance.now()
-      return next
-    })
-    while ((await leader.candidates('timed')).length === 0);
-    const releasedMs = performance.now()
+    successor.send('wait')
+    while ((await client.candidates('timed')).length === 0);
+    const working = once(successor, 'message')
+    const releasedNs = process.hrtime.bigint()
     await lease.release()
-    lease = await succession
-    handOffMs.push(workMs - releasedMs)
-    ;[leader, candidate] = [candidate, leader]
+    const [workNs] = await working
+    handOffMs.push(Number(BigInt(workNs) - releasedNs) / 1e6)
+    const again = client.acquire('timed')
+    while ((await client.candidates('timed')).length === 0);
+    successor.send('release')
+    lease = await again
   }
   await lease.release()
-  await Promise.all(clients.map((client) => client.close()))
+  successor.kill()
+  await client.close()
   await session.end()
   return { commitMs, handOffMs }
 }

@@ -11,6 +11,7 @@ DECLARE
   key CONSTANT bigint := elect.advisory_key(lease_name);
   lease elect.leases;
   at timestamptz;
+  rank integer;
   is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
@@ -26,9 +27,10 @@ BEGIN
   -- Whoever had the lock before has released the lease first, but that may not be committed yet: it is waited for.
   lease := elect.lock_vacancy(lease_name);
   at := clock_timestamp();
+  rank := elect.rank_in_line(lease_name, contender, 0, at);
   IF lease.name IS NULL AND EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name)
      OR elect.is_held(lease, at) AND lease.holder <> contender
-     OR NOT elect.is_turn(lease, elect.rank_in_line(lease_name, contender, 0, at), at) THEN
+     OR NOT elect.is_turn(lease, rank, at) THEN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.lease_answer(false, lease, at);
   END IF;

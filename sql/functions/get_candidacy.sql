@@ -4,12 +4,18 @@ AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
   contender CONSTANT text := elect.valid_text(holder, 'holder');
-  standing elect.leases := elect.grant_of(lease_name, contender);
-  at CONSTANT timestamptz := clock_timestamp();
+  standing elect.leases;
+  at timestamptz;
   place elect.candidates;
   rank integer;
 BEGIN
-  IF standing.holder = contender THEN
+  -- What most look for first: whether they have been handed the lease.
+  SELECT * INTO standing FROM elect.leases l WHERE l.name = lease_name;
+  IF standing.name IS NULL THEN
+    standing := elect.grant_of(lease_name, contender);
+  END IF;
+  at := clock_timestamp();
+  IF standing.holder = contender AND elect.is_held(standing, at) THEN
     RETURN elect.share_answer(true, standing, at);
   END IF;
   SELECT * INTO place FROM elect.candidates c

@@ -4,10 +4,24 @@ AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
   asked_token CONSTANT bigint := elect.valid_token(token);
-  -- Here those who are standing in line at this moment are waited for.
-  lease elect.leases := elect.lock_lease(lease_name, asked_token);
-  at timestamptz := clock_timestamp();
+  lease elect.leases;
+  at timestamptz;
+  granted elect.leases;
+  may_grant boolean;
 BEGIN
+  -- A new token needs this lock. Usually nobody is in the way of it.
+  SELECT * INTO lease FROM elect.leases l
+  WHERE l.name = lease_name AND l.token = asked_token AND l.holder IS NOT NULL
+  FOR UPDATE SKIP LOCKED;
+  may_grant := FOUND;
+  IF NOT may_grant THEN
+    -- Those who are standing in line at this moment are waited for. A guarded transaction of the holder is not: then the
+    -- lease becomes vacant, and the first in line takes it as soon as that has ended.
+    lease := elect.lock_lease(lease_name, asked_token);
+    PERFORM FROM elect.leases l WHERE l.name = lease.name FOR UPDATE SKIP LOCKED;
+    may_grant := FOUND;
+  END IF;
+  at := clock_timestamp();
   IF NOT elect.is_held(lease, at) THEN
     RETURN false;
   END IF;
@@ -15,11 +29,9 @@ BEGIN
     PERFORM elect.release_share(lease);
     RETURN true;
   END IF;
-  IF EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name) THEN
-    -- A new token needs the stronger lock, which only a guarded transaction of the holder can be in the way of now:
-    -- then the lease becomes vacant, and the first in line takes it as soon as that has ended.
-    PERFORM FROM elect.leases l WHERE l.name = lease_name FOR UPDATE SKIP LOCKED;
-    IF FOUND AND (elect.hand_over(lease, at, 'granted')).name IS NOT NULL THEN
+  IF may_grant THEN
+    granted := elect.hand_over(lease, at, 'granted');
+    IF granted.name IS NOT NULL THEN
       RETURN true;
     END IF;
   END IF;

@@ -8,6 +8,7 @@ import { advisoryUnlock, tryAdvisoryLock } from '../queries.ts'
 import type { SpareSession } from '../spare-sessions.ts'
 import type { BindingContext } from '../takeover.ts'
 import { Wakeup } from '../wakeup.ts'
+import { unlessStopped } from './stopped.ts'
 
 /** One wait in the server holds a snapshot, which holds up vacuum: none is longer than a second. */
 const WAIT_MS = 900
@@ -42,16 +43,10 @@ export class FastMutex {
     requireWait(options)
     return withinTime(this.#context, this.name, options, async (signal) => {
       signal.throwIfAborted()
-      const session = await this.#context.sessions.borrow(WHAT)
-      const waiting = this.#wait(session, signal)
-      waiting.catch(() => undefined)
-      const stopped = new Promise<never>((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-      })
-      stopped.catch(() => undefined)
-      const lock = await Promise.race([waiting, stopped])
-      if (lock === undefined) throw signal.reason
-      return lock
+      const waiting = this.#wait(signal)
+      this.#context.pending.add(waiting)
+      waiting.catch(() => undefined).finally(() => this.#context.pending.delete(waiting))
+      return unlessStopped(waiting, signal)
     })
   }
 
@@ -84,12 +79,15 @@ export class FastMutex {
     }
   }
 
-  async #wait(session: SpareSession, signal: AbortSignal): Promise<AdvisoryLock | undefined> {
+  /** Undefined if the signal aborted. */
+  async #wait(signal: AbortSignal): Promise<AdvisoryLock | undefined> {
     const { clock, random, sessions } = this.#context
     const pause = new Wakeup(clock)
+    let session: SpareSession | undefined
     while (!signal.aborted) {
       const askedMs = clock.now().monotonicMs
       try {
+        session ??= await sessions.borrow(WHAT)
         const request = { name: this.name, longestMs: WAIT_MS }
         if (await advisoryLock(session, request, { timeoutMs: WAIT_MS + ANSWER_MS })) {
           const lock = this.#held(session)
@@ -98,16 +96,16 @@ export class FastMutex {
           return undefined
         }
       } catch (error) {
-        if (!isTransient(error)) {
-          sessions.discard(session)
-          throw error
-        }
+        // Nobody knows what it holds in the server.
+        if (session !== undefined) sessions.discard(session)
+        session = undefined
+        if (!isTransient(error)) throw error
       }
       // Refused before the time was over: a lease of that name is held, or the connection was lost.
       const isEarly = clock.now().monotonicMs - askedMs < WAIT_MS / 2
       if (isEarly) await pause.wait(jittered(RETRY_MS, random, 0.5), signal)
     }
-    sessions.giveBack(session)
+    if (session !== undefined) sessions.giveBack(session)
     return undefined
   }
 

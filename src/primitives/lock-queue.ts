@@ -9,6 +9,7 @@ import { received } from '../request.ts'
 import type { SpareSession } from '../spare-sessions.ts'
 import type { BindingContext } from '../takeover.ts'
 import { Wakeup } from '../wakeup.ts'
+import { unlessStopped } from './stopped.ts'
 
 /** One wait in the server holds a snapshot, which holds up vacuum: none is longer than a second. */
 const WAIT_MS_MAX = 900
@@ -23,18 +24,10 @@ export async function lockInQueue(
   signal: AbortSignal,
 ): Promise<Lease> {
   signal.throwIfAborted()
-  const session = await context.sessions.borrow(WHAT)
-  const waiting = waitInQueue(context, request, session, signal)
-  // Whoever stops waiting need not wait for the server to do so.
-  const stopped = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
-  stopped.catch(() => undefined)
+  const waiting = waitInQueue(context, request, signal)
   context.pending.add(waiting)
   waiting.catch(() => undefined).finally(() => context.pending.delete(waiting))
-  const lease = await Promise.race([waiting, stopped])
-  if (lease === undefined) throw signal.reason
-  return lease
+  return unlessStopped(waiting, signal)
 }
 
 /** Takes the lease if nobody has it or waits for it in the queue. */
@@ -51,21 +44,22 @@ export async function tryInQueue(context: BindingContext, request: LeaseRequest)
   return null
 }
 
-/** Undefined if the signal aborted: the connection is then free again, and the lease given back. */
+/** Undefined if the signal aborted: what was granted meanwhile has then been given back. */
 async function waitInQueue(
   context: BindingContext,
   request: LeaseRequest,
-  session: SpareSession,
   signal: AbortSignal,
 ): Promise<Lease | undefined> {
   const { clock, random, sessions } = context
   const { timing } = request
   const longestMs = Math.min(WAIT_MS_MAX, Math.ceil(timing.ttlMs * WAIT_PART_OF_TTL))
   const pause = new Wakeup(clock)
+  let session: SpareSession | undefined
   while (!signal.aborted) {
     const askedMs = clock.now().monotonicMs
     let delayMs = 0
     try {
+      session ??= await sessions.borrow(WHAT)
       const outcome = await ask(context, request, session, longestMs)
       if (outcome instanceof Lease && !signal.aborted) return outcome
       if (outcome instanceof Lease) {
@@ -77,15 +71,15 @@ async function waitInQueue(
         delayMs = jittered(Math.min(outcome.expiresInMs ?? longestMs, longestMs), random)
       }
     } catch (error) {
-      if (!isTransient(error)) {
-        sessions.discard(session)
-        throw error
-      }
+      // Nobody knows what it holds in the server.
+      if (session !== undefined) sessions.discard(session)
+      session = undefined
+      if (!isTransient(error)) throw error
       delayMs = jittered(timing.retryIntervalMs, random, 0.5)
     }
     if (delayMs > 0) await pause.wait(delayMs, signal)
   }
-  sessions.giveBack(session)
+  if (session !== undefined) sessions.giveBack(session)
   return undefined
 }
 

@@ -107,13 +107,27 @@ describe.each(['REPEATABLE READ', 'SERIALIZABLE'])('at %s', (level) => {
     },
   )
 
-  test('a guard after a release that it cannot see still keeps the next holder out', async () => {
+  test('a guard after a release is refused, though it cannot see the release', async () => {
+    const name = named('released before')
+    const token = await grantTo(other, name, 'ada')
+    const answer = await inThePast(
+      () => other.query('SELECT elect.release_lease($1, $2)', [name, token]),
+      () => sqlStateOf(guard(late, name, token)),
+    )
+    expect(answer).toBe('40001')
+  })
+
+  test('a guard after a release beside another guard, which it cannot see, keeps the next holder out', async () => {
     const name = named('released unseen')
     const token = await grantTo(other, name, 'ada')
+    const beside = await database.connect()
+    await beside.query('BEGIN')
+    await guard(beside, name, token)
     const next = await inThePast(
       () => other.query('SELECT elect.release_lease($1, $2)', [name, token]),
       async () => {
         await guard(late, name, token)
+        await beside.query('COMMIT')
         return acquire(other, name, 'bob')
       },
     )

@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os'
 import { connect, openBenchDatabase, quantile } from './support/bench-server.ts'
 import { type Contest, contend, type Way } from './support/contenders.ts'
-import { crowd, deadCandidate, handOffTimes, throughClient } from './support/hand-offs.ts'
+import { crowds, deadCandidate, handOffTimes, throughClient } from './support/hand-offs.ts'
 
 const rounds = Number(process.env.ROUNDS ?? 5)
 const roundMs = Number(process.env.ROUND_MS ?? 2000)
@@ -20,7 +20,7 @@ try {
   for (const count of [16, 64]) await contests(count)
   console.log(`longest snapshot of a session while they waited: ${(await snapshots.stop()).toFixed(0)} ms\n`)
   await clients()
-  await crowds()
+  await releases()
   await times()
   await dead()
 } finally {
@@ -64,14 +64,11 @@ async function clients(): Promise<void> {
   console.log()
 }
 
-async function crowds(): Promise<void> {
-  const few = await crowd(connectionString, 10)
-  const many = await crowd(connectionString, 1000)
-  console.log('A release, by how many wait (median ms of 200; how many sessions were told of each)')
-  for (const [count, { releaseMs, toldPerRelease }] of [
-    [10, few],
-    [1000, many],
-  ] as const) {
+async function releases(): Promise<void> {
+  const [few, many] = await crowds(connectionString, [10, 1000], 300)
+  if (few === undefined || many === undefined) return
+  console.log('A release, by how many wait (median ms of 300, in turns; how many sessions were told of each)')
+  for (const { count, releaseMs, toldPerRelease } of [few, many]) {
     console.log(
       `  ${String(count).padStart(5)} wait  ${releaseMs.toFixed(3)} ms  told ${toldPerRelease.toFixed(2)}`,
     )

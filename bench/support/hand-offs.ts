@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type pg from 'pg'
 import { PgElect } from '../../src/index.ts'
 import { connect, quantile } from './bench-server.ts'
 
@@ -38,42 +39,83 @@ export async function throughClient(
   return (handOffs / tookMs) * 1000
 }
 
-/** What a release costs while so many wait, all in one session, and how many sessions are told of it. */
-export async function crowd(
+/** What a release costs, in milliseconds, and how many sessions are told of it, while so many wait; the two crowds in turns. */
+export async function crowds(
   connectionString: string,
-  count: number,
-): Promise<{ releaseMs: number; toldPerRelease: number }> {
-  const releases = 200
-  const name = `crowd of ${count}`
-  const [holder, waiters, ...others] = await Promise.all(
-    Array.from({ length: 10 }, () => connect(connectionString)),
-  )
-  if (holder === undefined || waiters === undefined) throw new Error('there are ten connections')
-  let told = 0
-  for (const session of [waiters, ...others]) {
-    session.on('notification', () => {
-      told += 1
-    })
-    await session.query('SELECT elect.listen_here()')
-  }
-  let token = (await holder.query('SELECT token FROM elect.acquire_lease($1, $2)', [name, 'first'])).rows[0]
-    ?.token
-  const standInLine = {
-    name: 'stand',
-    text: "SELECT FROM elect.acquire_lease($1, $2, ttl => '10 minutes', wait => true)",
-  }
-  for (let i = 0; i < count; i++) await waiters.query({ ...standInLine, values: [name, `waits ${i}`] })
-  const timesMs: number[] = []
+  counts: readonly number[],
+  releases: number,
+): Promise<{ count: number; releaseMs: number; toldPerRelease: number }[]> {
+  const crowded = await Promise.all(counts.map((count) => Crowd.gather(connectionString, count)))
   for (let i = 0; i < releases; i++) {
-    const begunMs = performance.now()
-    await holder.query({ name: 'release', text: 'SELECT elect.release_lease($1, $2)', values: [name, token] })
-    timesMs.push(performance.now() - begunMs)
-    token = (await holder.query('SELECT token FROM elect.get_lease($1)', [name])).rows[0]?.token
-    // As many wait as before.
-    await waiters.query({ ...standInLine, values: [name, `came later ${i}`] })
+    for (const crowd of crowded) await crowd.release()
   }
-  await Promise.all([holder, waiters, ...others].map((client) => client.end()))
-  return { releaseMs: quantile(timesMs, 0.5), toldPerRelease: told / releases }
+  return Promise.all(crowded.map((crowd) => crowd.disperse()))
+}
+
+/** So many who wait for a lease in one session, and sessions that wait for something else. */
+class Crowd {
+  readonly #count: number
+  readonly #name: string
+  readonly #sessions: readonly pg.Client[]
+  readonly #timesMs: number[] = []
+  #told = 0
+  #came = 0
+
+  static async gather(connectionString: string, count: number): Promise<Crowd> {
+    const sessions = await Promise.all(Array.from({ length: 10 }, () => connect(connectionString)))
+    const crowd = new Crowd(count, sessions)
+    for (const session of sessions.slice(1)) {
+      session.on('notification', () => {
+        crowd.#told += 1
+      })
+      await session.query('SELECT elect.listen_here()')
+    }
+    await crowd.#holder.query('SELECT elect.acquire_lease($1, $2)', [crowd.#name, 'first'])
+    while (crowd.#came < count) await crowd.#stand()
+    return crowd
+  }
+
+  private constructor(count: number, sessions: readonly pg.Client[]) {
+    this.#count = count
+    this.#name = `crowd of ${count}`
+    this.#sessions = sessions
+  }
+
+  async release(): Promise<void> {
+    const { rows } = await this.#holder.query({
+      name: 'holder',
+      text: 'SELECT token FROM elect.get_lease($1)',
+      values: [this.#name],
+    })
+    const begunMs = performance.now()
+    await this.#holder.query({
+      name: 'release',
+      text: 'SELECT elect.release_lease($1, $2)',
+      values: [this.#name, rows[0]?.token],
+    })
+    this.#timesMs.push(performance.now() - begunMs)
+    // As many wait as before.
+    await this.#stand()
+  }
+
+  async disperse(): Promise<{ count: number; releaseMs: number; toldPerRelease: number }> {
+    await Promise.all(this.#sessions.map((session) => session.end()))
+    const releaseMs = quantile(this.#timesMs, 0.5)
+    return { count: this.#count, releaseMs, toldPerRelease: this.#told / this.#timesMs.length }
+  }
+
+  get #holder(): pg.Client {
+    return this.#sessions[0] as pg.Client
+  }
+
+  async #stand(): Promise<void> {
+    this.#came += 1
+    await this.#sessions[1]?.query({
+      name: 'stand',
+      text: "SELECT FROM elect.acquire_lease($1, $2, ttl => '10 minutes', wait => true)",
+      values: [this.#name, `came ${this.#came}`],
+    })
+  }
 }
 
 /** Times of one durable commit, and of one hand-off from this process to another, taken in turns. */

@@ -59,10 +59,10 @@ export class ValueMissingError extends PgElectError {
   }
 }
 
-/** A lease was not granted within the `timeoutMs` that the caller gave. */
+/** What was waited for did not come within the `timeoutMs` that the caller gave. */
 export class AcquireTimeoutError extends PgElectError {
   constructor(leaseName: string, timeoutMs: number) {
-    super('PG_ELECT_TIMEOUT', `Lease ${JSON.stringify(leaseName)} was not granted within ${timeoutMs} ms`)
+    super('PG_ELECT_TIMEOUT', `Timed out after ${timeoutMs} ms of waiting for ${JSON.stringify(leaseName)}`)
   }
 }
 

@@ -31,7 +31,7 @@ describe('waiting for a lease', () => {
     expect(process.model.line.candidates('job')).toEqual(['me'])
     await process.clock.advance(1)
     expect(state.error).toBeInstanceOf(AcquireTimeoutError)
-    expect(state.error).toMatchObject({ message: 'Lease "job" was not granted within 3000 ms' })
+    expect(state.error).toMatchObject({ message: 'Timed out after 3000 ms of waiting for "job"' })
     expect(process.model.line.candidates('job')).toEqual([])
     expect(process.clock.pendingTimers).toBe(0)
   })

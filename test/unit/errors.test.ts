@@ -61,7 +61,7 @@ describe('the errors of this package', () => {
   test('say what they are about', () => {
     const messages = Object.fromEntries(made.map(({ name, message }) => [name, message]))
     expect(messages.LeaseLostError).toBe('Lease "job" is not held any more: expired')
-    expect(messages.AcquireTimeoutError).toBe('Lease "job" was not granted within 50 ms')
+    expect(messages.AcquireTimeoutError).toBe('Timed out after 50 ms of waiting for "job"')
     expect(messages.SchemaMissingError).toMatch(/install\(\)/)
     expect(messages.AlreadyCampaigningError).toMatch(/expected a follower, but it is leader/)
     expect(messages.ServerError).toBe('x (SQLSTATE XX000)')

@@ -122,9 +122,24 @@ export class Election extends EventEmitter<ElectionEvents> {
     }
   }
 
+  /** Rides out what is transient, as the wait for the lease itself does. */
+  async #bindable(request: LeaseRequest, stop: AbortSignal): Promise<Binding> {
+    const { clock, random, logger } = this.#context
+    for (;;) {
+      stop.throwIfAborted()
+      try {
+        return await Binding.open(this.#context, request)
+      } catch (error) {
+        if (!isTransient(error)) throw error
+        logger.info({ election: this.name, error: describeError(error) }, 'could not connect, trying again')
+        await new Wakeup(clock).wait(jittered(this.#timing.retryIntervalMs, random, 0.5), stop)
+      }
+    }
+  }
+
   async #stand(request: LeaseRequest, stop: AbortSignal): Promise<Leadership> {
     if (this.#options.takeover === 'expiry') return waitForLease(this.#context, request, stop)
-    const binding = await Binding.open(this.#context, request)
+    const binding = await this.#bindable(request, stop)
     const changed = new Wakeup(this.#context.clock)
     void binding.wait(changed.wake)
     try {

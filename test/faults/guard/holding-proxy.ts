@@ -12,7 +12,10 @@ export interface HoldingProxy {
   close(): Promise<void>
 }
 
-export async function startProxy(target: { host: string; port: number }): Promise<HoldingProxy> {
+export async function startProxy(
+  target: { host: string; port: number },
+  listenOn = 0,
+): Promise<HoldingProxy> {
   const held = new Set<Direction>()
   let waiting: (() => void)[] = []
   const sockets = new Set<Socket>()
@@ -37,7 +40,7 @@ export async function startProxy(target: { host: string; port: number }): Promis
     const upstream = connect(target)
     pass(client, upstream, 'up')
     pass(upstream, client, 'down')
-  }).listen(0, '127.0.0.1')
+  }).listen(listenOn, '127.0.0.1')
   await once(server, 'listening')
 
   const letGo = () => {

@@ -161,3 +161,19 @@ describe('takeover by connection', () => {
     expect(await pooled.leader()).toBeNull()
   })
 })
+
+test('a campaign rides out a server that cannot be reached yet', async () => {
+  const target = new URL(database.connectionString)
+  const proxy = await startProxy({ host: target.hostname, port: Number(target.port) })
+  const { port } = proxy
+  await proxy.close()
+  const late = new URL(target)
+  late.hostname = '127.0.0.1'
+  late.port = String(port)
+  const { client, log } = openClient(database, { connectionString: late.href })
+  const campaign = client.election('late', { takeover: 'connection' }).campaign()
+  await log.logged('could not connect, trying again')
+  const again = await startProxy({ host: target.hostname, port: Number(target.port) }, port)
+  onTestFinished(() => again.close())
+  expect((await campaign).isHeld).toBe(true)
+})

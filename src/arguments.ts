@@ -126,7 +126,9 @@ export function requireMethods(argument: string, value: unknown, methods: readon
 /** @throws InvalidArgumentError unless it is an object with none but these keys: a misspelt option must not be ignored. */
 export function requireKnownKeys(what: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new InvalidArgumentError(`Invalid ${what}: expected an object, got ${kindOf(options)}`)
+    throw new InvalidArgumentError(
+      `Invalid ${what.replace(/^the /, '')}: expected an object, got ${kindOf(options)}`,
+    )
   }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {

@@ -98,6 +98,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
 
   #connected(): Promise<pg.Client> {
     if (this.#closed) throw new ClosedError()
+    const { logger } = this.#dependencies
     // Whoever asks shares this attempt, and its pause: a server that is down is not asked once for each of them.
     this.#session ??= this.#connect().then(
       (client) => {
@@ -107,6 +108,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       (error: unknown) => {
         this.#session = undefined
         this.#failures += 1
+        // Once, as whoever asks tries again in silence.
+        if (this.#failures === 1 && !this.#closed) {
+          logger.warn({ error: describeError(error) }, 'cannot connect to the database, trying again')
+        }
         throw error
       },
     )
@@ -148,7 +153,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     client.on('notification', (message) => this.emit('notified', message.channel, message.payload ?? ''))
     client.once('end', () => {
       this.#session = undefined
-      if (!this.#closed) logger.warn({}, 'lost the control connection to the database')
+      if (!this.#closed) logger.warn({}, 'lost a connection to the database')
       this.emit('lost')
     })
     logger.debug({}, 'the control connection is up')

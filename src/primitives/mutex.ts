@@ -62,12 +62,18 @@ export class Mutex {
    * InvalidArgumentError on a bad option.
    */
   async lock(options: LockOptions = {}): Promise<Lease> {
-    requireKnownKeys('the options of a lock', options, ['priority', ...WAIT_KEYS])
+    const { wait } = this.#options
+    // The server's queue knows no priorities: one that is ignored would be worse than one that is refused.
+    requireKnownKeys(
+      'the options of a lock',
+      options,
+      wait === 'line' ? ['priority', ...WAIT_KEYS] : WAIT_KEYS,
+    )
     const { priority = 0 } = options
     requirePriority(priority)
     requireWait(options)
     const request = { ...this.#request(), priority }
-    if (this.#options.wait === 'line') return acquireWithin(this.#context, request, options)
+    if (wait === 'line') return acquireWithin(this.#context, request, options)
     return withinTime(this.#context, this.name, options, (signal) =>
       lockInQueue(this.#context, request, signal),
     )

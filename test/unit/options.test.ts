@@ -55,7 +55,7 @@ describe('options of a client', () => {
   const refused: [options: unknown, message: RegExp][] = [
     [{ ttl: 5 }, /^Unknown option "ttl" in the options of PgElect: expected one of connectionString, /],
     [{ metadata: {} }, /^Unknown option "metadata"/],
-    [null, /^Invalid the options of PgElect: expected an object, got null$/],
+    [null, /^Invalid options of PgElect: expected an object, got null$/],
     ['postgres://localhost', /expected an object, got string$/],
     [{ connectionString: 5 }, /^Invalid connectionString: expected text, got number$/],
     [{ connection: 'postgres://localhost' }, /^Invalid connection: .* got string$/],

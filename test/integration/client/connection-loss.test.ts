@@ -27,7 +27,7 @@ describe('a connection that is lost', () => {
     const leadership = await client.election('goes-on').campaign()
     const before = await client.get('goes-on')
     expect(await endSessions(database)).toBe(1)
-    await log.logged('lost the control connection to the database')
+    await log.logged('lost a connection to the database')
 
     // The heartbeat hurries: a newer version under the same token is a renewal on the new connection.
     let now = await client.get('goes-on')
@@ -59,7 +59,7 @@ describe('a connection that is lost', () => {
     expect((await next()).leader).toBeNull()
     const change = next()
     await endSessions(database)
-    await log.logged('lost the control connection to the database')
+    await log.logged('lost a connection to the database')
     // No notification can reach the observer for the first of these at least.
     const { rows } = await session.query(
       `SELECT token::float8 FROM elect.acquire_lease('missed', 'somebody')`,

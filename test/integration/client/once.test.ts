@@ -43,7 +43,7 @@ async function endControlConnection(): Promise<void> {
   const text = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'pg-elect'`
   await session.query(text)
-  await log.logged('lost the control connection to the database')
+  await log.logged('lost a connection to the database')
 }
 
 /** The lease in the hands of the next leader, another client. */

@@ -82,7 +82,7 @@ describe('a barrier', () => {
       return rows.length > 0
     })
     await endSessions(scene.session)
-    await log.logged('lost the control connection to the database')
+    await log.logged('lost a connection to the database')
     expect(isThrough).toBe(false)
     await scene.session.query(`SELECT elect.compare_and_swap('connection', NULL, 'raised')`)
     await wait

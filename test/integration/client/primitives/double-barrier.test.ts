@@ -110,10 +110,10 @@ describe('a double barrier', () => {
     const entering = party?.enter()
     await whenCount(scene.session, 'connection', { shares: 1 })
     await endSessions(scene.session)
-    await one.log.logged('lost the control connection to the database')
+    await one.log.logged('lost a connection to the database')
     await Promise.all([entering, second?.enter()])
     await endSessions(scene.session)
-    await other.log.logged('lost the control connection to the database')
+    await other.log.logged('lost a connection to the database')
     await Promise.all([party?.leave(), second?.leave()])
   })
 

@@ -104,7 +104,7 @@ describe('a group', () => {
     expect((await nextOf(changes)).members).toEqual(['a'])
     const change = nextOf(changes)
     await endSessions(scene.session)
-    await log.logged('lost the control connection to the database')
+    await log.logged('lost a connection to the database')
     await scene.session.query(
       `SELECT elect.acquire_share('connection', 'other', ttl => '1 hour', metadata => '{"id": "missed"}')`,
     )

@@ -198,6 +198,9 @@ test('a mutex in line serves larger priorities first', async () => {
   await Promise.all(all)
   expect(order).toEqual([5, 0, -3])
   await expect(mutex.lock({ priority: 0.5 })).rejects.toThrow(/^Invalid priority: expected a whole number/)
+  await expect(client.mutex('x', { wait: 'queue' }).lock({ priority: 1 })).rejects.toThrow(
+    /^Unknown option "priority"/,
+  )
   expect(() => client.mutex('x', { wait: 'bench' as 'line' })).toThrow(
     /^Invalid wait: expected one of line, queue, got "bench"/,
   )

@@ -289,9 +289,7 @@ describe('partitions', () => {
     await whenShared(journal, { a: 2, b: 2 })
     const { begun } = journal
     await endSessions(scene.session)
-    await Promise.all(
-      [a, b].map((member) => member?.log.logged('lost the control connection to the database')),
-    )
+    await Promise.all([a, b].map((member) => member?.log.logged('lost a connection to the database')))
     // Both have renewed on a new connection before one of them goes.
     await until(async () => {
       const { rows } = await scene.session.query<{ ms: number }>(

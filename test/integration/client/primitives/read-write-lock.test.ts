@@ -113,7 +113,7 @@ describe('a read-write lock', () => {
     const writing = waiter.client.readWriteLock('connection').write()
     await waiter.log.logged(waits)
     await endSessions(scene.session)
-    await holder.log.logged('lost the control connection to the database')
+    await holder.log.logged('lost a connection to the database')
     await reader.renew()
     expect(reader.isHeld).toBe(true)
     await reader.release()

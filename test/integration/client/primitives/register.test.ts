@@ -108,7 +108,7 @@ describe('a register', () => {
     expect((await values.next()).value).toBeNull()
     const change = values.next()
     await endSessions(scene.session)
-    await log.logged('lost the control connection to the database')
+    await log.logged('lost a connection to the database')
     await scene.session.query(`SELECT elect.compare_and_swap('missed', 'new', NULL)`)
     expect((await change).value).toMatchObject({ value: 'new' })
     await values.return()

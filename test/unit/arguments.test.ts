@@ -125,7 +125,7 @@ const refused: [what: string, check: () => void, message: RegExp][] = [
   [
     'options that are null',
     () => requireKnownKeys('the options', null, []),
-    /^Invalid the options: .* got null$/,
+    /^Invalid options: .* got null$/,
   ],
   [
     'options that are text',

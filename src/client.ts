@@ -280,6 +280,8 @@ export class PgElect extends Primitives implements AsyncDisposable {
     do {
       await new Promise(setImmediate)
       await Promise.allSettled(pending)
+      // Whoever waited for one of these has something to say in its turn.
+      await new Promise(setImmediate)
     } while (pending.size > 0)
     await endAll()
     this.#notifier.close()

@@ -165,14 +165,21 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     query: CompiledQuery<Row>,
     options: ExecuteOptions = {},
   ): Promise<Row[]> {
-    const result = await client.query({
-      // Prepared at its first use, so that the server does not parse and plan it each time.
-      name: this.#owned.has(client) ? statementName(query.sql) : undefined,
-      text: query.sql,
-      values: [...query.parameters],
-      // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
-      query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
-    } as pg.QueryConfig)
+    const name = this.#owned.has(client) ? statementName(query.sql) : undefined
+    const ask = (preparedAs: string | undefined) =>
+      client.query({
+        // Prepared at its first use, so that the server does not parse and plan it each time.
+        name: preparedAs,
+        text: query.sql,
+        values: [...query.parameters],
+        // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
+        query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
+      } as pg.QueryConfig)
+    const result = await ask(name).catch((error: unknown) => {
+      // The first one of that text failed to be prepared, and those behind it in the pipeline had relied on it. They were not run.
+      if (name !== undefined && isUnprepared(error)) return ask(undefined)
+      throw error
+    })
     // The answer was on its way with the warning.
     if (this.#distrusted.has(client))
       throw new ConnectionError('The commit did not wait for its synchronous standby')
@@ -229,6 +236,11 @@ function statementName(text: string): string {
   const name = `pg_elect_${statementNames.size}`
   statementNames.set(text, name)
   return name
+}
+
+/** SQLSTATE 26000: there is no prepared statement of that name. */
+function isUnprepared(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '26000'
 }
 
 /** Gives a connection up without a goodbye, which a dead peer would never answer. */

@@ -224,7 +224,7 @@ export class Holding implements AsyncDisposable {
   extended(sentAt: Instant, expiresInMs: number | null): void {
     if (!this.isHeld) {
       // The renewal came through after the deadline had passed here: what is lost stays lost, but nobody need wait for it.
-      if (this.#loss !== undefined) void this.#releaseOnce().catch(() => undefined)
+      if (this.#loss !== undefined) void this.#releaseHere().catch(() => undefined)
       return
     }
     const { clock } = this.#context
@@ -288,7 +288,11 @@ export class Holding implements AsyncDisposable {
       const request = { name: this.name, token: this.token, successor: this.#successor }
       if ((await transferLease(executor, request, options)).granted === true) return true
     }
-    return this.#releaseElsewhere?.() ?? releaseLease(executor, this, options)
+    return this.#releaseElsewhere?.() ?? this.#releaseHere()
+  }
+
+  #releaseHere(): Promise<boolean> {
+    return releaseLease(this.#context.executor, this, { timeoutMs: this.timing.queryTimeoutMs })
   }
 
   #watchDeadline(): void {

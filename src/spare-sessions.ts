@@ -3,6 +3,7 @@
  * held up. A connection is reused, since whoever locks once will lock again.
  */
 import { requireOwnSession, type SessionConnection } from './advisory-lock.ts'
+import { ClosedError } from './errors.ts'
 
 /** A connection that one waiter or holder has to itself. */
 export interface SpareSession extends SessionConnection {
@@ -30,6 +31,7 @@ export class SpareSessions {
    * @throws PoolerError behind a connection pooler.
    */
   async borrow(what: string): Promise<SpareSession> {
+    if (this.#closed) throw new ClosedError()
     const idle = this.#idle.pop()
     if (idle !== undefined) return idle
     const session = this.#open()

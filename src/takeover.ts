@@ -11,11 +11,15 @@ import { jittered } from './jitter.ts'
 import type { Lease } from './lease.ts'
 import { bindLease, getCandidacy, takeOver } from './line-queries.ts'
 import { describeError } from './logger.ts'
+import { releaseLease } from './queries.ts'
 import type { SpareSession, SpareSessions } from './spare-sessions.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** One wait in the server: it holds a snapshot, which holds up vacuum, so none is longer than a second. */
 const WAIT_MS = 900
+/** How often a candidate looks whether it is the first in line now. */
+const LOOK_MS = 400
+const SOON_MS = 20
 
 /** What a binding needs of its client. */
 export interface BindingContext extends WaitContext {
@@ -56,20 +60,29 @@ export class Binding {
     const stopped = this.#stopped.signal
     const pause = new Wakeup(clock)
     while (!stopped.aborted) {
-      let delayMs = jittered(Math.min(WAIT_MS, timing.renewIntervalMs), random)
+      let delayMs = jittered(Math.min(LOOK_MS, timing.renewIntervalMs), random)
       try {
         const { rank } = await getCandidacy(executor, this.#request, { timeoutMs: timing.queryTimeoutMs })
+        // It does not stand in line yet, which is a matter of milliseconds.
+        if (rank === null) delayMs = Math.min(delayMs, timing.retryIntervalMs, SOON_MS)
         if (rank === 0 && !stopped.aborted) {
           const askedMs = clock.now().monotonicMs
-          const { granted } = await takeOver(
-            this.#session,
-            { ...this.#request, ttlMs: timing.ttlMs, longestMs: WAIT_MS },
-            { timeoutMs: WAIT_MS + timing.queryTimeoutMs },
+          const { granted, token } = await this.#keepOpen(
+            takeOver(
+              this.#session,
+              { ...this.#request, ttlMs: timing.ttlMs, longestMs: WAIT_MS },
+              { timeoutMs: WAIT_MS + timing.queryTimeoutMs },
+            ),
           )
-          if (granted === true) {
+          if (granted === true && (!stopped.aborted || this.#lease?.token === token)) {
             this.#isBound = true
             this.#mayBeBound = true
             taken()
+            return
+          }
+          if (granted === true) {
+            // Too late: nobody waits for it any more.
+            if (token !== null) await releaseLease(executor, { name, token })
             return
           }
           // It has waited in the server already, unless the lease is not bound yet.
@@ -116,6 +129,13 @@ export class Binding {
   close(): void {
     this.#stopped.abort()
     this.#context.sessions.discard(this.#session)
+  }
+
+  /** What the server may still grant is waited for before the client closes. */
+  async #keepOpen<T>(asking: Promise<T>): Promise<T> {
+    const { pending } = this.#context
+    pending.add(asking)
+    return asking.finally(() => pending.delete(asking))
   }
 
   async #endWith(lease: Lease): Promise<void> {

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.bind_lease(name text, token bigint, longest interval DEFAULT '900 milliseconds') RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 DECLARE

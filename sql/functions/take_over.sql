@@ -32,7 +32,11 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Ask for a share of your own: the room of this one is free when it expires.';
   END IF;
   IF elect.is_held(lease, at) AND lease.is_bound AND NOT is_own AND lease.holder <> contender
-     AND elect.rank_in_line(lease_name, contender, coalesce(priority, 0), at) = 0 THEN
+     AND elect.rank_in_line(lease_name, contender, coalesce(priority, 0), at) = 0
+     -- It may have given up while it waited here.
+     AND EXISTS (
+       SELECT FROM elect.candidates c
+       WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at)) THEN
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata, 'expired');
     UPDATE elect.leases AS l SET is_bound = true WHERE l.name = lease_name;
     RETURN elect.lease_answer(true, lease, at);
@@ -49,4 +53,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.take_over(text, text, interval, jsonb, integer, interval) IS
-  'Waits for up to longest (1 ms to 1 s) for the session to end that the lease is bound to (bind_lease), and takes the lease over, under a new token and bound to this session. granted is false if that has not ended, nobody has bound it, or others in line go before: then ask again. Guarded transactions of the old holder are waited for. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';
+  'Waits for up to longest (1 ms to 1 s) for the session to end that the lease is bound to (bind_lease), and takes the lease over, under a new token and bound to this session. granted is false if that has not ended, nobody has bound it, the contender has no place in line (acquire_lease, wait), or others go before: then ask again. Guarded transactions of the old holder are waited for. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.end_wait(lease text, candidate text) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 BEGIN

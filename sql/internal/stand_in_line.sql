@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.stand_in_line(
   lease text, candidate text, priority integer, is_exclusive boolean, ttl interval, metadata jsonb, at timestamptz
 ) RETURNS integer
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 BEGIN

@@ -31,7 +31,13 @@ export async function lockInQueue(
 }
 
 /** Takes the lease if nobody has it or waits for it in the queue. */
-export async function tryInQueue(context: BindingContext, request: LeaseRequest): Promise<Lease | null> {
+export function tryInQueue(context: BindingContext, request: LeaseRequest): Promise<Lease | null> {
+  const trying = tryOnce(context, request)
+  context.pending.add(trying)
+  return trying.finally(() => context.pending.delete(trying))
+}
+
+async function tryOnce(context: BindingContext, request: LeaseRequest): Promise<Lease | null> {
   const session = await context.sessions.borrow(WHAT)
   try {
     const outcome = await ask(context, request, session, 1)

@@ -40,7 +40,26 @@ function bind(session: pg.Client, name: string, token: number, longest = '1 seco
   return scalar(session, 'SELECT elect.bind_lease($1, $2, $3)', [name, token, longest])
 }
 
-function takeOver(session: pg.Client, name: string, holder: string, longest = '1 second'): Promise<Answer> {
+/** A place in line, whatever becomes of the lease: for the owner's eyes. */
+async function standHere(name: string, holder: string): Promise<void> {
+  const text = `INSERT INTO elect.candidates
+      (lease, candidate, priority, is_exclusive, ttl, backend, arrived_at, seen_at, expires_at)
+    SELECT $1, $2, 0, true, '1 hour', 0, at, at, at + '1 hour' FROM clock_timestamp() AS at
+    ON CONFLICT DO NOTHING`
+  await observer.query(text, [name, holder])
+}
+
+async function takeOver(
+  session: pg.Client,
+  name: string,
+  holder: string,
+  longest = '1 second',
+): Promise<Answer> {
+  await standHere(name, holder)
+  return waitForEnd(session, name, holder, longest)
+}
+
+function waitForEnd(session: pg.Client, name: string, holder: string, longest = '1 second'): Promise<Answer> {
   const text = `SELECT ${grantColumns}, rank
     FROM elect.take_over(name => $1, holder => $2, ttl => '1 hour', metadata => '"new"', longest => $3)`
   return oneRow(session, text, [name, holder, longest])
@@ -108,6 +127,24 @@ describe('bind_lease', () => {
 })
 
 describe('take_over', () => {
+  test('grants nothing to one that does not stand in line', async () => {
+    const { session, token } = await boundSession('no place')
+    await end(session)
+    expect(await waitForEnd(taker, 'no place', 'bob')).toMatchObject({ granted: false, holder: 'ada', token })
+    expect(await stored(observer, 'no place')).toMatchObject({ holder: 'ada', token })
+  })
+
+  test('grants nothing to one that has left while it waited in the server', async () => {
+    const { session, token } = await boundSession('left')
+    await standHere('left', 'bob')
+    const takerPid = await backendPid(taker)
+    const waiting = waitForEnd(taker, 'left', 'bob')
+    await whenBlocked(observer, takerPid)
+    await observer.query("SELECT elect.leave_queue('left', 'bob')")
+    await end(session)
+    expect(await waiting).toMatchObject({ granted: false, holder: 'ada', token })
+  })
+
   test('grants the lease at once when the session has ended, under a larger token', async () => {
     const { session, token } = await boundSession('ended')
     await end(session)
@@ -233,7 +270,7 @@ describe('take_over', () => {
       expect(await locksOf(taker)).toBe(0)
     }
     expect(await takeOver(taker, 'line', 'bob')).toMatchObject({ granted: true, holder: 'bob' })
-    expect(await lineOf(observer, 'line')).toEqual(['carol'])
+    expect(await lineOf(observer, 'line')).toEqual(['carol', 'eve'])
   })
 
   test('of a share is refused: there would be one more than its capacity', async () => {

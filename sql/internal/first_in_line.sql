@@ -12,11 +12,10 @@ BEGIN
     LIMIT 1
     -- Waits for one that is leaving, so that it is not handed what it does not want any more.
     FOR UPDATE;
-    IF first.candidate IS NULL OR elect.is_waiting(first, at) THEN
-      RETURN first;
-    END IF;
+    EXIT WHEN first.candidate IS NULL OR elect.is_waiting(first, at);
     PERFORM elect.end_wait(first.lease, first.candidate);
   END LOOP;
+  RETURN first;
 END
 $$;
 COMMENT ON FUNCTION elect.first_in_line(text, timestamptz) IS

@@ -7,9 +7,7 @@ DECLARE
 BEGIN
   LOOP
     SELECT * INTO shared FROM elect.shared_leases s WHERE s.name = lock_shared.name FOR UPDATE;
-    IF FOUND THEN
-      RETURN shared;
-    END IF;
+    EXIT WHEN FOUND;
     -- The lock under which a lease of that name would be made, too: one name is one thing.
     PERFORM pg_advisory_xact_lock(elect.advisory_key(lock_shared.name));
     IF EXISTS (SELECT FROM elect.leases l WHERE l.name = lock_shared.name) THEN
@@ -27,6 +25,7 @@ BEGIN
     VALUES (lock_shared.name, lock_shared.capacity, 1, clock_timestamp())
     ON CONFLICT (name) DO NOTHING;
   END LOOP;
+  RETURN shared;
 END
 $$;
 COMMENT ON FUNCTION elect.lock_shared(text, integer) IS

@@ -5,7 +5,7 @@ AS $$
 DECLARE
   ahead integer;
 BEGIN
-  SELECT count(*) INTO ahead FROM elect.candidates c
+  SELECT count(*)::integer INTO ahead FROM elect.candidates c
   WHERE c.lease = rank_in_line.lease AND c.candidate <> rank_in_line.candidate AND elect.is_waiting(c, at)
     AND (c.priority > rank_in_line.priority
          OR (c.priority = rank_in_line.priority AND NOT EXISTS (

@@ -80,6 +80,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/schema_version.sql
 \ir functions/acquire_lease.sql
 \ir functions/renew_lease.sql
+\ir internal/try_renewal.sql
 \ir functions/renew_leases.sql
 \ir functions/release_lease.sql
 \ir functions/transfer_lease.sql

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION elect.renew_leases(names text[], tokens bigint[], ttl
 RETURNS TABLE (
   name text, granted boolean, holder text, token bigint, version bigint, metadata jsonb, expires_in interval
 )
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -16,45 +16,56 @@ BEGIN
   PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
   PERFORM elect.raise_durability();
 
-  RETURN QUERY
-  WITH asked AS MATERIALIZED (
-    SELECT a.name COLLATE "C" AS name, a.token, a.place
-    FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
-  ),
-  -- One lease that another transaction is at must not hold up the beat of all the others: it is passed over here.
-  locked AS MATERIALIZED (
-    SELECT l AS lease
-    FROM elect.leases l
-    WHERE (l.name, l.token) IN (SELECT a.name, a.token FROM asked a) AND l.holder IS NOT NULL
-    FOR NO KEY UPDATE OF l SKIP LOCKED
-  ),
-  -- The count makes the server take every lock before it reads the clock.
-  moment AS MATERIALIZED (
-    SELECT count(*) AS locks, clock_timestamp() AS at FROM locked
-  ),
-  renewed AS (
-    UPDATE elect.leases AS l
-    SET version = l.version + 1, renewed_at = m.at, ttl = coalesce(asked_ttl, (k.lease).ttl),
-        expires_at = elect.extended_expiry(k.lease, m.at, coalesce(asked_ttl, (k.lease).ttl))
-    FROM locked k CROSS JOIN moment m
-    WHERE l.name = (k.lease).name AND elect.is_held(k.lease, m.at)
-    RETURNING l AS lease
-  )
-  SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
-  FROM asked a
-  CROSS JOIN moment m
-  LEFT JOIN renewed r ON (r.lease).name = a.name AND (r.lease).token = a.token
-  LEFT JOIN elect.leases seen ON seen.name = a.name
-  CROSS JOIN LATERAL elect.lease_answer(
-    CASE
-      WHEN (r.lease).name IS NOT NULL THEN true
-      WHEN seen.token = a.token AND elect.is_held(seen, m.at) THEN NULL
-      ELSE false
-    END,
-    CASE WHEN (r.lease).name IS NOT NULL THEN r.lease ELSE seen END,
-    m.at
-  ) AS answer
-  ORDER BY a.place;
+  BEGIN
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+      SELECT a.name COLLATE "C" AS name, a.token, a.place
+      FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
+    ),
+    -- One lease that another transaction is at must not hold up the beat of all the others: it is passed over here.
+    locked AS MATERIALIZED (
+      SELECT l AS lease
+      FROM elect.leases l
+      WHERE (l.name, l.token) IN (SELECT a.name, a.token FROM asked a) AND l.holder IS NOT NULL
+      FOR NO KEY UPDATE OF l SKIP LOCKED
+    ),
+    -- The count makes the server take every lock before it reads the clock.
+    moment AS MATERIALIZED (
+      SELECT count(*) AS locks, clock_timestamp() AS at FROM locked
+    ),
+    renewed AS (
+      UPDATE elect.leases AS l
+      SET version = l.version + 1, renewed_at = m.at, ttl = coalesce(asked_ttl, (k.lease).ttl),
+          expires_at = elect.extended_expiry(k.lease, m.at, coalesce(asked_ttl, (k.lease).ttl))
+      FROM locked k CROSS JOIN moment m
+      WHERE l.name = (k.lease).name AND elect.is_held(k.lease, m.at)
+      RETURNING l AS lease
+    )
+    SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
+    FROM asked a
+    CROSS JOIN moment m
+    LEFT JOIN renewed r ON (r.lease).name = a.name AND (r.lease).token = a.token
+    LEFT JOIN elect.leases seen ON seen.name = a.name
+    CROSS JOIN LATERAL elect.lease_answer(
+      CASE
+        WHEN (r.lease).name IS NOT NULL THEN true
+        WHEN seen.token = a.token AND elect.is_held(seen, m.at) THEN NULL
+        ELSE false
+      END,
+      CASE WHEN (r.lease).name IS NOT NULL THEN r.lease ELSE seen END,
+      m.at
+    ) AS answer
+    ORDER BY a.place;
+  EXCEPTION
+    -- Where a row was written between the look and the lock, the server follows it to its newest version, and waits there
+    -- though it was told to skip. Two of these statements could then wait for each other.
+    WHEN lock_not_available OR deadlock_detected THEN
+      RETURN QUERY
+      SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
+      FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
+      CROSS JOIN LATERAL elect.try_renewal(a.name, a.token, asked_ttl) AS answer
+      ORDER BY a.place;
+  END;
 END
 $$;
 COMMENT ON FUNCTION elect.renew_leases(text[], bigint[], interval) IS

@@ -123,19 +123,6 @@ export async function acquireLease(
   return toCandidacy(await only(run(executor, call, options)))
 }
 
-/** `elect.renew_leases`: the answers in the order of the requests, each with the TTL it had. */
-export async function renewLeases(
-  executor: Executor,
-  requests: readonly { name: string; token: number }[],
-  options?: ExecuteOptions,
-): Promise<LeaseAnswer[]> {
-  const names = requests.map((request) => request.name)
-  const tokens = requests.map((request) => request.token)
-  const call = sql<GrantRow>`SELECT granted, holder, token, version, metadata, ${expiresInMs} FROM elect.renew_leases(names => ${names}::text[], tokens => ${tokens}::bigint[])`
-  const rows = await run(executor, call, options)
-  return rows.map(toAnswer)
-}
-
 /** `elect.release_lease` */
 export async function releaseLease(
   executor: Executor,

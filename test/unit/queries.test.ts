@@ -51,7 +51,7 @@ describe('a call', () => {
     const db = database()
     db.next('renew_leases', [grantedRow(1), refusedRow('other'), busyRow()])
     const leases = ['a', 'b', 'c'].map((name, place) => ({ name, token: place + 1 }))
-    const answers = await queries.renewLeases(db, leases)
+    const { renewed: answers } = await beat(db, leases, [])
     expect(db.calls).toMatchObject([{ arguments: { names: ['a', 'b', 'c'], tokens: [1, 2, 3] } }])
     expect(answers.map(({ granted, holder }) => [granted, holder])).toEqual([
       [true, 'me'],

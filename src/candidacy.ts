@@ -3,7 +3,7 @@
  * out, when its place is gone, or when an attempt has failed.
  */
 import { isTransient } from './errors.ts'
-import type { LeaseContext, LeaseRequest } from './holding.ts'
+import { keepOpen, type LeaseContext, type LeaseRequest } from './holding.ts'
 import { jittered, type Random } from './jitter.ts'
 import { Lease } from './lease.ts'
 import type { Line } from './line.ts'
@@ -105,11 +105,9 @@ function mustAsk({ holder, rank }: Candidacy, request: LeaseRequest): boolean {
 }
 
 /** Whoever stops waiting need not wait for this; if it does not come through, the place ends by itself. */
-function leave({ executor, pending }: CandidacyContext, request: LeaseRequest): void {
-  const leaving = leaveQueue(executor, request, { timeoutMs: request.timing.queryTimeoutMs })
-    .catch(() => undefined)
-    .finally(() => pending.delete(leaving))
-  pending.add(leaving)
+function leave(context: CandidacyContext, request: LeaseRequest): void {
+  const leaving = leaveQueue(context.executor, request, { timeoutMs: request.timing.queryTimeoutMs })
+  keepOpen(context, leaving).catch(() => undefined)
 }
 
 async function unlessAborted(lease: Lease, signal: AbortSignal): Promise<Lease> {

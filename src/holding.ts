@@ -25,6 +25,12 @@ export interface LeaseContext {
   readonly pending: Set<Promise<unknown>>
 }
 
+/** Has the client wait for the answer before it closes: it may still bring, or give back, a lease. */
+export function keepOpen<T>({ pending }: Pick<LeaseContext, 'pending'>, asking: Promise<T>): Promise<T> {
+  pending.add(asking)
+  return asking.finally(() => pending.delete(asking))
+}
+
 /** What a contender asks for. */
 export interface LeaseRequest {
   readonly name: string

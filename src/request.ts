@@ -1,7 +1,7 @@
 /** Asking for a lease or a share: what comes of the answer. */
 import type { Instant } from './clock.ts'
 import { remainingMs } from './deadline.ts'
-import { type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
+import { keepOpen, type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
 import { Lease } from './lease.ts'
 import { getCandidacy } from './line-queries.ts'
 import { acquireLease, type Candidacy, releaseLease } from './queries.ts'
@@ -19,7 +19,7 @@ export async function requestLease(
   request: LeaseRequest,
   standsInLine = false,
 ): Promise<Lease | Candidacy> {
-  return pending(context, async () => {
+  const ask = async () => {
     const { executor } = context
     const { timing, share } = request
     if (context.isLockedHere(request.name)) return NOBODY_KNOWN
@@ -35,7 +35,8 @@ export async function requestLease(
         ? await acquireLease(executor, asked, options)
         : await acquireShare(executor, { ...asked, ...share }, options)
     return received(context, request, sentAt, answer)
-  })
+  }
+  return keepOpen(context, ask())
 }
 
 /** Asks once for a lease, for a contender that does not come back. Null if it is refused. */
@@ -52,14 +53,15 @@ export async function tryLease(context: LeaseContext, request: LeaseRequest): Pr
 
 /** Looks whether a candidate has been handed the lease. @returns the lease, or how the candidate stands. */
 export async function lookForLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | Candidacy> {
-  return pending(context, async () => {
+  const ask = async () => {
     const sentAt = context.clock.now()
     const candidacy = await getCandidacy(context.executor, request, {
       timeoutMs: request.timing.queryTimeoutMs,
     })
     // The database told for how long from its answer on, which came after the question.
     return received(context, request, sentAt, candidacy)
-  })
+  }
+  return keepOpen(context, ask())
 }
 
 /** As the database answers another session while the advisory lock is held. */
@@ -72,12 +74,6 @@ const NOBODY_KNOWN: Candidacy = {
   expiresInMs: null,
   lease: null,
   rank: null,
-}
-
-function pending<T>(context: LeaseContext, ask: () => Promise<T>): Promise<T> {
-  const asking = ask()
-  context.pending.add(asking)
-  return asking.finally(() => context.pending.delete(asking))
 }
 
 /**

@@ -6,7 +6,7 @@
  * sees that its connection is gone.
  */
 import type { WaitContext } from './acquire.ts'
-import type { LeaseRequest } from './holding.ts'
+import { keepOpen, type LeaseRequest } from './holding.ts'
 import { jittered } from './jitter.ts'
 import type { Lease } from './lease.ts'
 import { bindLease, getCandidacy, takeOver } from './line-queries.ts'
@@ -67,7 +67,8 @@ export class Binding {
         if (rank === null) delayMs = Math.min(delayMs, timing.retryIntervalMs, SOON_MS)
         if (rank === 0 && !stopped.aborted) {
           const askedMs = clock.now().monotonicMs
-          const { granted, token } = await this.#keepOpen(
+          const { granted, token } = await keepOpen(
+            this.#context,
             takeOver(
               this.#session,
               { ...this.#request, ttlMs: timing.ttlMs, longestMs: WAIT_MS },
@@ -129,13 +130,6 @@ export class Binding {
   close(): void {
     this.#stopped.abort()
     this.#context.sessions.discard(this.#session)
-  }
-
-  /** What the server may still grant is waited for before the client closes. */
-  async #keepOpen<T>(asking: Promise<T>): Promise<T> {
-    const { pending } = this.#context
-    pending.add(asking)
-    return asking.finally(() => pending.delete(asking))
   }
 
   async #endWith(lease: Lease): Promise<void> {

@@ -2,6 +2,7 @@ import { requireWait, WAIT_KEYS, type WaitOptions, withinTime } from '../acquire
 import { AdvisoryLock } from '../advisory-lock.ts'
 import { requireFunction, requireKnownKeys } from '../arguments.ts'
 import { isTransient } from '../errors.ts'
+import { keepOpen } from '../holding.ts'
 import { jittered } from '../jitter.ts'
 import { advisoryLock } from '../line-queries.ts'
 import { advisoryUnlock, tryAdvisoryLock } from '../queries.ts'
@@ -43,10 +44,7 @@ export class FastMutex {
     requireWait(options)
     return withinTime(this.#context, this.name, options, async (signal) => {
       signal.throwIfAborted()
-      const waiting = this.#wait(signal)
-      this.#context.pending.add(waiting)
-      waiting.catch(() => undefined).finally(() => this.#context.pending.delete(waiting))
-      return unlessStopped(waiting, signal)
+      return unlessStopped(keepOpen(this.#context, this.#wait(signal)), signal)
     })
   }
 

@@ -1,6 +1,6 @@
 /** Waiting in the server's own lock queue, and holding the lease on the same connection (`elect.acquire_queued`). */
 import { isTransient } from '../errors.ts'
-import type { LeaseRequest } from '../holding.ts'
+import { keepOpen, type LeaseRequest } from '../holding.ts'
 import { jittered } from '../jitter.ts'
 import { Lease } from '../lease.ts'
 import { acquireQueued, releaseQueued } from '../line-queries.ts'
@@ -24,17 +24,12 @@ export async function lockInQueue(
   signal: AbortSignal,
 ): Promise<Lease> {
   signal.throwIfAborted()
-  const waiting = waitInQueue(context, request, signal)
-  context.pending.add(waiting)
-  waiting.catch(() => undefined).finally(() => context.pending.delete(waiting))
-  return unlessStopped(waiting, signal)
+  return unlessStopped(keepOpen(context, waitInQueue(context, request, signal)), signal)
 }
 
 /** Takes the lease if nobody has it or waits for it in the queue. */
 export function tryInQueue(context: BindingContext, request: LeaseRequest): Promise<Lease | null> {
-  const trying = tryOnce(context, request)
-  context.pending.add(trying)
-  return trying.finally(() => context.pending.delete(trying))
+  return keepOpen(context, tryOnce(context, request))
 }
 
 async function tryOnce(context: BindingContext, request: LeaseRequest): Promise<Lease | null> {

@@ -1,5 +1,5 @@
 import { isTransient, ResignedError } from '../errors.ts'
-import type { LeaseRequest } from '../holding.ts'
+import { keepOpen, type LeaseRequest } from '../holding.ts'
 import { jittered } from '../jitter.ts'
 import type { Lease } from '../lease.ts'
 import { describeError } from '../logger.ts'
@@ -114,12 +114,9 @@ export class OwnedPartitions {
 
   /** Nobody need wait for it: whoever hears nothing looks when the lease would have run out. */
   #tell(): void {
-    const { executor, pending } = this.#context
     const { name, timing } = this.#request
-    const telling: Promise<unknown> = tellGroup(executor, name, { timeoutMs: timing.queryTimeoutMs })
-      .catch(() => undefined)
-      .finally(() => pending.delete(telling))
-    pending.add(telling)
+    const telling = tellGroup(this.#context.executor, name, { timeoutMs: timing.queryTimeoutMs })
+    keepOpen(this.#context, telling).catch(() => undefined)
   }
 
   #retry(): void {

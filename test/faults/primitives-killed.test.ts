@@ -4,7 +4,6 @@
  * whose names match.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -15,9 +14,9 @@ import type { Random } from '../../src/jitter.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres/database.ts'
 import { seededRandom } from '../unit/support/random.ts'
 import { type Pause, persistently, silent, TTL_MS, type Use, uses } from './primitives/uses.ts'
+import { scaled, seed } from './support/scale.ts'
 
-const seed = Number(process.env.SEED || randomInt(2 ** 31))
-const kills = Number(process.env.KILLS || 10)
+const kills = scaled(10, 'KILLS')
 /** From the kill until the others have all gone on. */
 const LIMIT_MS = TTL_MS + 1_000
 const victimScript = fileURLToPath(new URL('primitives/victim.ts', import.meta.url))

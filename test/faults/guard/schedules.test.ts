@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { password, useOwnServer } from '../../sql/own-server.ts'
@@ -6,13 +5,13 @@ import { installSchema } from '../../support/postgres/install.ts'
 import { type Commit, check } from './checker.ts'
 import { openHistory } from './history.ts'
 import { type Lane, openLane, worker } from './lane.ts'
+import { scaled, seed } from '../support/scale.ts'
 import { addVerdict, emptyTally, outcomesOf, summaryOf, type Tally } from './report.ts'
 import { drawSchedule } from './schedule.ts'
 import { type Variant, variants } from './variants.ts'
 
-const seed = Number(process.env.SEED || randomInt(2 ** 31))
 /** Of all guarded variants together. Each of them, and the unguarded one, acts out the same schedules. */
-const guardedSchedules = Number(process.env.SCHEDULES || 2_000)
+const guardedSchedules = scaled(2_000, 'SCHEDULES')
 const lanesAtOnce = Number(process.env.LANES || 16)
 const perVariant = Math.ceil(guardedSchedules / variants.filter(({ isGuarded }) => isGuarded).length)
 

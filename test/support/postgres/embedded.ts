@@ -30,6 +30,10 @@ export interface EmbeddedOptions {
 export interface EmbeddedPostgres extends PostgresServer {
   readonly folder: string
   readonly pid: number
+  readonly port: number
+  /** The server as it was started first. Whoever ends it starts it again, on the same folder, by the plan. */
+  readonly process: ServerProcess
+  readonly plan: LaunchPlan
   /** A shell line that ends a kept server and removes its folder. */
   readonly stopCommand: string
 }
@@ -66,8 +70,9 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions = {}): Prom
     await initialise(plan, password, options.settings ?? {})
 
     let connectionString = ''
+    let port = 0
     for (let attempt = 1; ; attempt += 1) {
-      const port = await pickPort()
+      port = await pickPort()
       connectionString = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`
       progress(`starting it on port ${port}`)
       server = launch(plan, port)
@@ -88,6 +93,9 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions = {}): Prom
       connectionString,
       folder,
       pid,
+      port,
+      process: server,
+      plan,
       stopCommand: stopCommandOf(pid, folder),
       stop: () => {
         stopping ??= stop()

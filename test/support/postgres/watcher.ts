@@ -3,10 +3,14 @@ import type { Socket } from 'node:net'
 
 // Waits for a word from the parent. End-of-file means that the parent is gone, for whatever reason: then the server
 // must end too. It is found by postmaster.pid, which the server removes at its end, so that no process that got a
-// recycled number is hit. Removing is repeated because an orphaned initdb may still be writing.
+// recycled number is hit. A server that a test has stopped by SIGSTOP must go on first: its postmaster would die by SIGKILL, but
+// not its sessions. Removing is repeated because an orphaned initdb may still be writing.
 const script = `
   IFS= read -r word
   [ "$word" = release ] && exit 0
+  for process in /proc/[0-9]*; do
+    [ "$(readlink "$process/cwd")" = "$1/data" ] && kill -CONT "\${process#/proc/}"
+  done 2>/dev/null
   lock="$1/data/postmaster.pid"
   for step in INT:50 QUIT:70 KILL:1; do
     [ -e "$lock" ] || break

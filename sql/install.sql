@@ -12,6 +12,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir tables/candidates.sql
 \ir tables/shared_leases.sql
 \ir tables/operations.sql
+\ir tables/settings.sql
+\ir tables/epochs.sql
 
 -- Building blocks: nobody but the owner may call these.
 \ir internal/valid_name.sql
@@ -23,6 +25,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/valid_outcome.sql
 \ir internal/valid_choice.sql
 \ir internal/valid_count.sql
+\ir internal/valid_backend.sql
 \ir internal/valid_shared_name.sql
 \ir internal/advisory_key.sql
 \ir internal/guard_key.sql
@@ -30,7 +33,12 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/share_name.sql
 \ir internal/partition_name.sql
 \ir internal/session_channel.sql
-\ir internal/current_epoch.sql
+\ir internal/epoch_key.sql
+\ir internal/current_timeline.sql
+\ir internal/is_current.sql
+\ir internal/epoch_at.sql
+\ir internal/grace_of.sql
+\ir internal/grace_answer.sql
 \ir internal/is_held.sql
 \ir internal/is_waiting.sql
 \ir internal/is_turn.sql
@@ -61,11 +69,13 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/lock_shared.sql
 \ir internal/sweep_shares.sql
 \ir internal/has_room.sql
+\ir internal/share_grace.sql
 \ir internal/write_share.sql
 \ir internal/admit.sql
 \ir internal/release_share.sql
 \ir internal/share_answer.sql
 \ir internal/lock_register.sql
+\ir internal/require_settled.sql
 \ir internal/write_register.sql
 \ir internal/prove_lease.sql
 \ir internal/carried_tokens.sql
@@ -100,6 +110,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/compare_and_swap.sql
 \ir functions/compare_and_swap_version.sql
 \ir functions/get_lease.sql
+\ir functions/configure.sql
+\ir functions/get_settings.sql
+\ir functions/new_epoch.sql
 \ir functions/assert_lease.sql
 \ir functions/get_guards.sql
 \ir functions/force_release.sql

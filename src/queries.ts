@@ -51,6 +51,11 @@ export interface LeaseInfo {
   readonly acquiredAt: Date
   /** Milliseconds until it expires unless it is renewed; null: never. */
   readonly expiresInMs: number | null
+  /**
+   * Whether its holder has not been heard of since a fail-over or a restore. Until it renews, or `expiresInMs` is over, nobody else is
+   * granted the lease, as the true holder may be one that was lost with the last commits.
+   */
+  readonly inGrace: boolean
   /** Whether an operator has asked its holder to give it back. */
   readonly stepDownRequested: boolean
 }
@@ -110,6 +115,8 @@ export interface AcquireRequest {
   readonly ttlMs: number
   readonly metadata: Metadata | undefined
   readonly priority: number | undefined
+  /** The session that is to be told of a hand-off; undefined: the one that asks. */
+  readonly backend: number | undefined
 }
 
 /** `elect.acquire_lease` */
@@ -119,7 +126,7 @@ export async function acquireLease(
   options?: ExecuteOptions,
 ): Promise<Candidacy> {
   const { name, holder, ttlMs, priority } = request
-  const call = sql<CandidacyRow>`SELECT ${name}::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_lease(name => ${name}, holder => ${holder}, ttl => ${interval(ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, wait => ${priority !== undefined}, priority => ${priority ?? 0})`
+  const call = sql<CandidacyRow>`SELECT ${name}::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_lease(name => ${name}, holder => ${holder}, ttl => ${interval(ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, wait => ${priority !== undefined}, priority => ${priority ?? 0}, backend => ${request.backend ?? null})`
   return toCandidacy(await only(run(executor, call, options)))
 }
 
@@ -135,32 +142,54 @@ export async function releaseLease(
   return (await only(run(executor, call, options))).released
 }
 
-/** `elect.get_lease`: undefined if the lease is vacant. */
+/** What a reader can know of a lease. */
+export interface LeaseState {
+  /** Null: nobody is known to hold it. */
+  readonly lease: LeaseInfo | null
+  /** How long it counts as held after a fail-over unless its holder renews it; null: it is not in its grace. */
+  readonly graceMs: number | null
+}
+
+/** `elect.get_lease`: undefined if nobody is known to hold the lease. */
 export async function getLease(
   executor: Executor,
   name: string,
   options?: ExecuteOptions,
 ): Promise<LeaseInfo | undefined> {
+  return (await getLeaseState(executor, name, options)).lease ?? undefined
+}
+
+/** `elect.get_lease`, with what it says of a lease that nobody is known to hold. */
+export async function getLeaseState(
+  executor: Executor,
+  name: string,
+  options?: ExecuteOptions,
+): Promise<LeaseState> {
   const call = sql<{
-    holder: string
+    holder: string | null
     token: Int8
     version: Int8
     metadata: Metadata | null
     acquired_at_ms: number
     expires_in_ms: number | null
     step_down_requested: boolean
-  }>`SELECT holder, token, version, metadata, (extract(epoch FROM acquired_at) * 1000)::float8 AS acquired_at_ms, ${expiresInMs}, step_down_requested FROM elect.get_lease(name => ${name})`
+    in_grace: boolean
+  }>`SELECT holder, token, version, metadata, (extract(epoch FROM acquired_at) * 1000)::float8 AS acquired_at_ms, ${expiresInMs}, step_down_requested, in_grace FROM elect.get_lease(name => ${name})`
   const [row] = await run(executor, call, options)
-  if (row === undefined) return undefined
-  return {
+  if (row === undefined) return { lease: null, graceMs: null }
+  const graceMs = row.in_grace ? row.expires_in_ms : null
+  if (row.holder === null) return { lease: null, graceMs }
+  const lease = {
     holder: row.holder,
     token: integer(row.token) as number,
     version: integer(row.version) as number,
     metadata: row.metadata,
     acquiredAt: new Date(row.acquired_at_ms),
     expiresInMs: row.expires_in_ms,
+    inGrace: row.in_grace,
     stepDownRequested: row.step_down_requested,
   }
+  return { lease, graceMs }
 }
 
 /** `elect.compare_and_swap` */

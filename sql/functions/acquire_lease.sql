@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.acquire_lease(
   name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL,
-  wait boolean DEFAULT false, priority integer DEFAULT 0
+  wait boolean DEFAULT false, priority integer DEFAULT 0,
+  backend integer DEFAULT NULL
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,9 +12,11 @@ DECLARE
   asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
   is_eligible CONSTANT boolean := priority IS NOT NULL;
   stands_in_line CONSTANT boolean := elect.valid_choice(wait, 'wait') AND is_eligible;
+  told CONSTANT integer := elect.valid_backend(backend);
   lease elect.leases;
   at timestamptz;
   rank integer;
+  grace_until timestamptz;
   -- Whether this transaction alone may give the lease away: it has the vacant row, or has seen that there is none.
   vacancy_locked boolean := false;
 BEGIN
@@ -34,7 +37,7 @@ BEGIN
     lease := elect.lock_row(lease_name);
     at := clock_timestamp();
     IF elect.is_held(lease, at) AND lease.holder <> contender THEN
-      rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, at);
+      rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, told, at);
       RETURN elect.lease_answer(false, lease, at, rank);
     END IF;
   END IF;
@@ -66,17 +69,24 @@ BEGIN
     RETURN elect.lease_answer(true, lease, at);
   END IF;
   rank := elect.rank_in_line(lease_name, contender, priority, at);
-  IF vacancy_locked AND NOT elect.is_held(lease, at) AND elect.is_turn(lease, rank, at) THEN
+  IF vacancy_locked AND NOT elect.is_held(lease, at) THEN
+    grace_until := elect.grace_of(lease, asked_ttl, at);
+  END IF;
+  IF vacancy_locked AND NOT elect.is_held(lease, at) AND grace_until IS NULL AND elect.is_turn(lease, rank, at) THEN
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
       CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
     RETURN elect.lease_answer(true, lease, at);
   END IF;
   IF stands_in_line AND lease.name IS NOT NULL THEN
-    rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, at);
-    RETURN elect.lease_answer(false, lease, at, rank);
+    rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, told, at);
+  ELSE
+    rank := NULL;
   END IF;
-  RETURN elect.lease_answer(false, lease, at);
+  IF grace_until IS NOT NULL THEN
+    RETURN elect.grace_answer(grace_until, at, rank);
+  END IF;
+  RETURN elect.lease_answer(false, lease, at, rank);
 END
 $$;
-COMMENT ON FUNCTION elect.acquire_lease(text, text, interval, jsonb, boolean, integer) IS
-  'Grants the lease to the holder if it is vacant and nobody who waits goes before; if the holder has it already, extends it under the same token. Else granted is false and the row tells who holds it and for how long; all null: it is changing hands or in use at this moment, ask again soon. wait: a contender that is refused gets a place in line, by priority (larger first), then arrival, and rank says how many go before it; the place lasts for one ttl and has to be refreshed (refresh_candidates) or given up (leave_queue). priority null: asks only, is never granted. Never waits for a lock, but for that of the line if wait. ttl: 100 ms to 24 h, 15 s by default. Errors: 22023 bad argument, 55P03 with wait: another transaction was at the row for over a second.';
+COMMENT ON FUNCTION elect.acquire_lease(text, text, interval, jsonb, boolean, integer, integer) IS
+  'Grants the lease to the holder if it is vacant and nobody who waits goes before; if the holder has it already, extends it under the same token. Else granted is false and the row tells who holds it and for how long; all null: it is changing hands or in use at this moment, ask again soon; expires_in alone: it is in its grace after a fail-over (elect.epochs), ask again after that time. wait: a contender that is refused gets a place in line, by priority (larger first), then arrival, and rank says how many go before it; the place lasts for one ttl and has to be refreshed (refresh_candidates) or given up (leave_queue). priority null: asks only, is never granted. backend: process id of the session that is to be told of a hand-off, if another one than this listens (listen_here). Never waits for a lock, but for that of the line if wait. ttl: 100 ms to 24 h, 15 s by default. Errors: 22023 bad argument, 55P03 with wait: another transaction was at the row for over a second.';

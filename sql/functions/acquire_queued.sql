@@ -12,6 +12,7 @@ DECLARE
   lease elect.leases;
   at timestamptz;
   rank integer;
+  grace_until timestamptz;
   is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
@@ -34,6 +35,13 @@ BEGIN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.lease_answer(false, lease, at);
   END IF;
+  IF NOT elect.is_held(lease, at) THEN
+    grace_until := elect.grace_of(lease, asked_ttl, at);
+  END IF;
+  IF grace_until IS NOT NULL THEN
+    PERFORM pg_advisory_unlock(key);
+    RETURN elect.grace_answer(grace_until, at);
+  END IF;
   IF elect.is_held(lease, at) THEN
     lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
   ELSE
@@ -51,4 +59,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.acquire_queued(text, text, interval, jsonb, interval) IS
-  'The fastest way to wait: on the advisory lock of the name, in the server''s own queue, for up to longest (1 ms to 1 s), then takes the lease. The session keeps the lock until release_queued, or until its connection ends. granted is false if it was not in time, or the lease is held by one that did not wait here: ask again. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';
+  'The fastest way to wait: on the advisory lock of the name, in the server''s own queue, for up to longest (1 ms to 1 s), then takes the lease. The session keeps the lock until release_queued, or until its connection ends. granted is false if it was not in time, or the lease is held by one that did not wait here: ask again; expires_in alone: it is in its grace, as in acquire_lease. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';

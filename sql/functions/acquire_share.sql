@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.acquire_share(
   name text, holder text, exclusive boolean DEFAULT false, capacity integer DEFAULT NULL,
-  ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, wait boolean DEFAULT false, priority integer DEFAULT 0
+  ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, wait boolean DEFAULT false, priority integer DEFAULT 0,
+  backend integer DEFAULT NULL
 ) RETURNS elect.share_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
@@ -14,10 +15,13 @@ DECLARE
   asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
   is_eligible CONSTANT boolean := priority IS NOT NULL;
   stands_in_line CONSTANT boolean := elect.valid_choice(wait, 'wait') AND is_eligible;
+  told CONSTANT integer := elect.valid_backend(backend);
   shared elect.shared_leases;
   share elect.leases;
   at timestamptz;
   place integer;
+  grace_until timestamptz;
+  answer elect.share_grant;
 BEGIN
   -- A plain read first: whoever only tries and finds no room locks and writes nothing.
   SELECT * INTO shared FROM elect.shared_leases s WHERE s.name = shared_name;
@@ -59,20 +63,25 @@ BEGIN
   END IF;
   PERFORM elect.sweep_shares(shared_name, at);
   place := elect.rank_in_line(shared_name, contender, priority, at);
-  IF place = 0 AND elect.has_room(shared, is_exclusive) THEN
+  grace_until := elect.share_grace(shared, is_exclusive, asked_ttl, at);
+  IF place = 0 AND grace_until IS NULL AND elect.has_room(shared, is_exclusive) THEN
     share := elect.write_share(shared, at, contender, is_exclusive, asked_ttl, asked_metadata);
     -- Room may have come free for several, and only the first of them has asked.
     PERFORM elect.admit(shared_name, at);
     RETURN elect.share_answer(true, share, at);
   END IF;
   IF stands_in_line THEN
-    place := elect.stand_in_line(shared_name, contender, priority, is_exclusive, asked_ttl, asked_metadata, at);
+    place := elect.stand_in_line(shared_name, contender, priority, is_exclusive, asked_ttl, asked_metadata, told, at);
     UPDATE elect.shared_leases s SET written_at = at WHERE s.name = shared_name;
   ELSE
     place := NULL;
   END IF;
-  RETURN elect.share_answer(false, elect.grant_of(shared_name, contender), at, place);
+  answer := elect.share_answer(false, elect.grant_of(shared_name, contender), at, place);
+  IF grace_until IS NOT NULL THEN
+    answer.expires_in := grace_until - at;
+  END IF;
+  RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION elect.acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer) IS
-  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first. A holder that has a share already is granted that one again; one that is not exclusive does not become so: 22023. wait, priority: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';
+COMMENT ON FUNCTION elect.acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer, integer) IS
+  'Grants a share of what several may hold at once, if there is room and nobody who waits goes before. exclusive: to be the only holder, as the writer of a read-write lock. capacity: how many there may be (null: any number), kept from the first call on, see set_capacity. The share is the lease named in the answer, with a token of its own: renew, guard and release it as any other. Refused: granted is false, and the row shows the share that runs out first, and in how long it is worth asking again: after a fail-over (elect.epochs) not before the grace is over. A holder that has a share already is granted that one again; one that is not exclusive does not become so: 22023. wait, priority, backend: as in acquire_lease. Tokens grow from share to share. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second.';

@@ -21,6 +21,7 @@ BEGIN
     RETURN false;
   END IF;
   IF current_value IS NOT NULL AND NOT elect.is_held(lease, at) THEN
+    PERFORM elect.require_settled(lease, lease_name, asked_ttl, at);
     RAISE EXCEPTION 'Expected value % for key %, but found empty', current_value, lease_name
       USING ERRCODE = 'LE002', HINT = 'It was never set, was emptied, or its ttl has run out.';
   END IF;
@@ -29,4 +30,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.compare_and_swap(text, text, text, interval) IS
-  'Compare-and-swap on the value (the holder) of a key: stores next if the value is current. Null and '''' both mean empty; an empty next vacates; without a ttl it does not expire. False if the value is another. Errors: LE002 current was given but the key is empty, 22023 bad argument, 55P03 another transaction was at the key for over a second.';
+  'Compare-and-swap on the value (the holder) of a key: stores next if the value is current. Null and '''' both mean empty; an empty next vacates; without a ttl it does not expire. False if the value is another. Errors: LE002 current was given but the key is empty, 22023 bad argument, 55P03 another transaction was at the key for over a second, or a value that expires may have been lost by a fail-over (elect.epochs) and cannot be written before that is over.';

@@ -24,4 +24,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.compare_and_swap_version(text, text, bigint, interval) IS
-  'Compare-and-swap on the version of a key: stores next if nothing was written since that version, and returns the new version; null if something was. Version 0: expect the key to be vacant. An empty next vacates; without a ttl it does not expire. Errors: 22023 bad argument, 55P03 another transaction was at the key for over a second.';
+  'Compare-and-swap on the version of a key: stores next if nothing was written since that version, and returns the new version; null if something was. Version 0: expect the key to be vacant. An empty next vacates; without a ttl it does not expire. Errors: 22023 bad argument, 55P03 another transaction was at the key for over a second, or a value that expires may have been lost by a fail-over (elect.epochs) and cannot be written before that is over.';

@@ -6,13 +6,14 @@ DECLARE
     'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
     -- A view runs the functions it names with the rights of its reader.
     'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)',
-    'trigger_lease(pg_trigger)', 'get_guards(text)', 'get_candidates(text)', 'get_shares(text)', 'get_shared(text)'];
+    'trigger_lease(pg_trigger)', 'get_guards(text)', 'get_candidates(text)', 'get_shares(text)', 'get_shared(text)',
+    'get_settings()'];
   contender CONSTANT text[] := reader || ARRAY[
-    'acquire_lease(text, text, interval, jsonb, boolean, integer)', 'renew_lease(text, bigint, interval)',
+    'acquire_lease(text, text, interval, jsonb, boolean, integer, integer)', 'renew_lease(text, bigint, interval)',
     'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)', 'transfer_lease(text, bigint, text, boolean)',
-    'leave_queue(text, text)', 'refresh_candidates(text[], text[])', 'get_candidacy(text, text)', 'listen_here()',
+    'leave_queue(text, text)', 'refresh_candidates(text[], text[], integer)', 'get_candidacy(text, text)', 'listen_here()',
     'bind_lease(text, bigint, interval)', 'take_over(text, text, interval, jsonb, integer, interval)',
-    'acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer)', 'set_capacity(text, integer)',
+    'acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer, integer)', 'set_capacity(text, integer)',
     'enter_barrier(text, text, integer, interval, jsonb)', 'get_assignment(text, integer, text)',
     'advisory_lock(text, interval)', 'acquire_queued(text, text, interval, jsonb, interval)', 'release_queued(text, bigint)',
     'compare_and_swap(text, text, text, interval)', 'compare_and_swap_version(text, text, bigint, interval)',
@@ -23,7 +24,8 @@ DECLARE
     'begin_operation(text, bigint, text, boolean)', 'finish_operation(text, bigint, text, jsonb)',
     'fail_operation(text, bigint, text, jsonb)'];
   admin CONSTANT text[] := contender || ARRAY[
-    'force_release(text, text, boolean)', 'request_step_down(text)', 'prune_leases(interval)', 'prune_operations(interval)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
+    'force_release(text, text, boolean)', 'request_step_down(text)', 'prune_leases(interval)', 'prune_operations(interval)',
+    'configure(interval, boolean)', 'new_epoch(text)', 'grant_access(regrole, text)', 'revoke_access(regrole)'];
   signature text;
 BEGIN
   IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) OR kind IS NULL OR kind NOT IN ('user', 'reader', 'admin') THEN

@@ -1,9 +1,10 @@
-CREATE OR REPLACE FUNCTION elect.refresh_candidates(names text[], holders text[])
+CREATE OR REPLACE FUNCTION elect.refresh_candidates(names text[], holders text[], backend integer DEFAULT NULL)
 RETURNS SETOF elect.share_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+  told CONSTANT integer := elect.valid_backend(backend);
   at timestamptz;
 BEGIN
   IF names IS NULL OR holders IS NULL OR cardinality(names) <> cardinality(holders) THEN
@@ -23,7 +24,7 @@ BEGIN
     FOR UPDATE SKIP LOCKED
   )
   UPDATE elect.candidates c
-  SET seen_at = at, expires_at = at + c.ttl, backend = pg_backend_pid()
+  SET seen_at = at, expires_at = at + c.ttl, backend = told
   FROM places p WHERE c.lease = p.lease AND c.candidate = p.candidate;
 
   RETURN QUERY
@@ -40,5 +41,5 @@ BEGIN
   ORDER BY a.place;
 END
 $$;
-COMMENT ON FUNCTION elect.refresh_candidates(text[], text[]) IS
-  'Keeps places in line for another ttl, many in one statement, and tells for each, in the order asked for, how it stands, as get_candidacy does; rank null and not granted: it has no place any more, ask for the lease again. Never waits. Errors: 22023 bad argument, and then none is refreshed.';
+COMMENT ON FUNCTION elect.refresh_candidates(text[], text[], integer) IS
+  'Keeps places in line for another ttl, many in one statement, and tells for each, in the order asked for, how it stands, as get_candidacy does; rank null and not granted: it has no place any more, ask for the lease again. backend: which session is to be told of a hand-off from now on, as in acquire_lease. Never waits. Errors: 22023 bad argument, and then none is refreshed.';

@@ -7,6 +7,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   asked_ttl CONSTANT interval := CASE WHEN ttl IS NOT NULL THEN elect.valid_ttl(ttl) END;
+  in_epoch bigint;
 BEGIN
   IF names IS NULL OR tokens IS NULL OR cardinality(names) <> cardinality(tokens) THEN
     RAISE EXCEPTION 'Invalid tokens: expected one for each of % names, got %',
@@ -15,6 +16,7 @@ BEGIN
   END IF;
   PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
   PERFORM elect.raise_durability();
+  in_epoch := (elect.epoch_at(clock_timestamp(), true)).epoch;
 
   BEGIN
     RETURN QUERY
@@ -35,7 +37,7 @@ BEGIN
     ),
     renewed AS (
       UPDATE elect.leases AS l
-      SET version = l.version + 1, renewed_at = m.at, ttl = coalesce(asked_ttl, (k.lease).ttl),
+      SET version = l.version + 1, epoch = in_epoch, renewed_at = m.at, ttl = coalesce(asked_ttl, (k.lease).ttl),
           expires_at = elect.extended_expiry(k.lease, m.at, coalesce(asked_ttl, (k.lease).ttl))
       FROM locked k CROSS JOIN moment m
       WHERE l.name = (k.lease).name AND elect.is_held(k.lease, m.at)

@@ -36,7 +36,9 @@ BEGIN
      -- It may have given up while it waited here.
      AND EXISTS (
        SELECT FROM elect.candidates c
-       WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at)) THEN
+       WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at))
+     -- After a fail-over no session has the lock, though the holder may be alive: it counts once that has renewed here.
+     AND elect.grace_of(lease, asked_ttl, at) IS NULL THEN
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata, 'expired');
     UPDATE elect.leases AS l SET is_bound = true WHERE l.name = lease_name;
     RETURN elect.lease_answer(true, lease, at);
@@ -53,4 +55,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.take_over(text, text, interval, jsonb, integer, interval) IS
-  'Waits for up to longest (1 ms to 1 s) for the session to end that the lease is bound to (bind_lease), and takes the lease over, under a new token and bound to this session. granted is false if that has not ended, nobody has bound it, the contender has no place in line (acquire_lease, wait), or others go before: then ask again. Guarded transactions of the old holder are waited for. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';
+  'Waits for up to longest (1 ms to 1 s) for the session to end that the lease is bound to (bind_lease), and takes the lease over, under a new token and bound to this session. granted is false if that has not ended, nobody has bound it, the contender has no place in line (acquire_lease, wait), others go before, or the lease is in its grace: then ask again. Guarded transactions of the old holder are waited for. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';

@@ -23,7 +23,7 @@ BEGIN
   END IF;
   IF elect.is_held(lease, at) THEN
     granted := elect.hand_over(lease, at, 'transferred', next_holder);
-    IF granted.name IS NULL AND NOT is_for_line THEN
+    IF granted.name IS NULL AND NOT is_for_line AND elect.grace_of(lease, NULL, at) IS NULL THEN
       granted := elect.write_grant(lease, lease_name, at, next_holder, lease.ttl, NULL, 'transferred');
     END IF;
     RETURN elect.lease_answer(granted.name IS NOT NULL, CASE WHEN granted.name IS NULL THEN lease ELSE granted END, at);
@@ -33,4 +33,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.transfer_lease(text, bigint, text, boolean) IS
-  'Hands the lease that was granted with this token to the successor, under a new token. One that waits in line has 2 seconds (or its ttl) to renew it; another gets it with the same ttl, unless must_wait. successor null: the first in line. granted is false if it was not held with this token any more, or no such candidate waits: then the row shows the old holder. Errors: 22023 bad argument, 55P03 a guarded transaction was still open after a second.';
+  'Hands the lease that was granted with this token to the successor, under a new token. One that waits in line has 2 seconds (or its ttl) to renew it; another gets it with the same ttl, unless must_wait. successor null: the first in line. granted is false if it was not held with this token any more, no such candidate waits, or it is in its grace and was not renewed in it: then the row shows the old holder. Errors: 22023 bad argument, 55P03 a guarded transaction was still open after a second.';

@@ -5,6 +5,11 @@ AS $$
 DECLARE
   next elect.candidates;
 BEGIN
+  -- Whoever releases may do so for the second time: the first time, of which this server does not know, somebody else may
+  -- have been granted it.
+  IF elect.grace_of(lease, NULL, at) IS NOT NULL THEN
+    RETURN NULL;
+  END IF;
   IF successor IS NULL THEN
     next := elect.first_in_line(lease.name, at);
   ELSE
@@ -20,4 +25,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.hand_over(elect.leases, timestamptz, text, text) IS
-  'Internal. Grants the lease to the first in line, or to the one that is named if it waits; null if there is none. It lasts for the accept time until the new holder renews it. The caller has locked the row FOR UPDATE and read the clock after that.';
+  'Internal. Grants the lease to the first in line, or to the one that is named if it waits; null if there is none, or it is in its grace. It lasts for the accept time until the new holder renews it. The caller has locked the row FOR UPDATE and read the clock after that.';

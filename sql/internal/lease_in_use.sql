@@ -10,8 +10,8 @@ BEGIN
   END IF;
   -- It looks vacant, but a renewal that has not been committed yet cannot be seen. Its row lock can.
   SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_in_use.name FOR NO KEY UPDATE SKIP LOCKED;
-  RETURN lease.name IS NULL OR elect.is_held(lease, clock_timestamp());
+  RETURN lease.name IS NULL OR elect.is_held(lease, clock_timestamp()) OR elect.grace_of(lease, NULL, clock_timestamp()) IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION elect.lease_in_use(text) IS
-  'Internal. Whether a lease of that name is held, or another transaction is at it. The caller has the advisory lock of the name, so that it cannot be granted meanwhile.';
+  'Internal. Whether a lease of that name is held, or in its grace, or another transaction is at it. The caller has the advisory lock of the name, so that it cannot be granted meanwhile.';

@@ -17,7 +17,7 @@ BEGIN
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
       -- A lease of today may be invisible under a snapshot of the whole transaction: then this raises 40001.
       INSERT INTO elect.leases (name, token, version, epoch, acquired_at, renewed_at)
-      VALUES (lock_shared.name, 1, 1, elect.current_epoch(), clock_timestamp(), clock_timestamp())
+      VALUES (lock_shared.name, 1, 1, 0, clock_timestamp(), clock_timestamp())
       ON CONFLICT (name) DO NOTHING;
       DELETE FROM elect.leases l WHERE l.name = lock_shared.name;
     END IF;

@@ -7,7 +7,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
   granted elect.leases;
-  new_token bigint := elect.next_token((lease).token, at);
+  in_epoch CONSTANT bigint := (elect.epoch_at(at, true)).epoch;
+  new_token CONSTANT bigint := elect.next_token((lease).token, at, in_epoch);
   until timestamptz := at + coalesce(accept_in, ttl);
 BEGIN
   PERFORM elect.raise_durability();
@@ -23,7 +24,7 @@ BEGIN
       DELETE FROM elect.shared_leases s WHERE s.name = write_grant.name;
     END IF;
     INSERT INTO elect.leases (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata, part_of)
-    VALUES (write_grant.name, write_grant.holder, new_token, new_token, elect.current_epoch(),
+    VALUES (write_grant.name, write_grant.holder, new_token, new_token, in_epoch,
             at, at, until, write_grant.ttl, write_grant.metadata, lease.part_of)
     -- Under a snapshot of the whole transaction a row of today may be invisible: the server then raises 40001 here,
     -- where a plain INSERT would raise 23505.
@@ -35,7 +36,7 @@ BEGIN
     END IF;
   ELSE
     UPDATE elect.leases AS l
-    SET holder = write_grant.holder, token = new_token, version = l.version + 1, epoch = elect.current_epoch(),
+    SET holder = write_grant.holder, token = new_token, version = l.version + 1, epoch = in_epoch,
         acquired_at = at, renewed_at = at, expires_at = until, ttl = write_grant.ttl,
         metadata = write_grant.metadata, is_bound = false, part_of = NULL
     WHERE l.name = write_grant.name
@@ -48,4 +49,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text, interval, integer) IS
-  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name. accept_in: how long it lasts until its new holder renews it, if that is not the ttl; backend: whom to tell.';
+  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name, and has seen that no grace is in the way (grace_of). accept_in: how long it lasts until its new holder renews it, if that is not the ttl; backend: whom to tell.';

@@ -4,6 +4,10 @@ CREATE OR REPLACE FUNCTION elect.write_register(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  -- The same value again comes from whoever holds it; and what never expires, nobody trusts by the time.
+  IF NOT elect.is_held(lease, at) OR next IS DISTINCT FROM lease.holder AND lease.expires_at IS NOT NULL THEN
+    PERFORM elect.require_settled(lease, key, ttl, at);
+  END IF;
   IF NOT elect.is_held(lease, at) THEN
     IF next IS NULL THEN
       RETURN coalesce(lease.version, 0);
@@ -23,4 +27,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.write_register(elect.leases, text, timestamptz, text, interval) IS
-  'Internal. Gives a register its next value (null: empty) and returns the new version. The same value again keeps its token. The caller has compared, under lock_register.';
+  'Internal. Gives a register its next value (null: empty) and returns the new version. The same value again keeps its token. The caller has compared, under lock_register. Errors: 55P03 it is in its grace.';

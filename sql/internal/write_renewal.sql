@@ -6,10 +6,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
   renewed elect.leases;
+  -- Whoever renews holds it: nobody else can have been granted it by a server of which this one does not know all.
+  in_epoch CONSTANT bigint := (elect.epoch_at(at, true)).epoch;
 BEGIN
   PERFORM elect.raise_durability();
   UPDATE elect.leases AS l
-  SET version = l.version + 1, renewed_at = at, ttl = write_renewal.ttl,
+  SET version = l.version + 1, epoch = in_epoch, renewed_at = at, ttl = write_renewal.ttl,
       -- Not lease.metadata, which has been fetched: large metadata would be stored anew at each renewal.
       metadata = coalesce(write_renewal.metadata, l.metadata),
       expires_at = elect.extended_expiry(lease, at, write_renewal.ttl)

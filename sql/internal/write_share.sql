@@ -13,7 +13,7 @@ BEGIN
   share.token := shared.token;
   share.part_of := shared.name;
   share := elect.write_grant(
-    share, elect.share_name(shared.name, elect.next_token(shared.token, at)), at, holder, ttl, metadata, 'granted', accept_in, backend);
+    share, elect.share_name(shared.name, elect.next_token(shared.token, at, (elect.epoch_at(at, true)).epoch)), at, holder, ttl, metadata, 'granted', accept_in, backend);
   UPDATE elect.shared_leases AS s
   SET token = share.token, written_at = at,
       exclusive_token = CASE WHEN write_share.is_exclusive THEN share.token ELSE s.exclusive_token END

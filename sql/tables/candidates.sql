@@ -35,7 +35,7 @@ COMMENT ON COLUMN elect.candidates.arrival IS 'Among equal priorities the smalle
 COMMENT ON COLUMN elect.candidates.is_exclusive IS 'Whether it wants to be the only holder; always true for a plain lease.';
 COMMENT ON COLUMN elect.candidates.ttl IS 'Time to live of the place, and of the lease once it is granted.';
 COMMENT ON COLUMN elect.candidates.metadata IS 'What it will show to the others once it holds the lease.';
-COMMENT ON COLUMN elect.candidates.backend IS 'Process id of the session that stands here, which is told of a hand-off on a channel of its own.';
+COMMENT ON COLUMN elect.candidates.backend IS 'Process id of the session that is told of a hand-off, on a channel of its own: the one that stands here, unless it has named another.';
 COMMENT ON COLUMN elect.candidates.arrived_at IS 'When it came, by the clock of the server.';
 COMMENT ON COLUMN elect.candidates.seen_at IS 'When it last said that it still waits.';
 COMMENT ON COLUMN elect.candidates.expires_at IS 'From then on its place is void.';

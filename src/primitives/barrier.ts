@@ -1,7 +1,7 @@
 import { requireWait, WAIT_KEYS, type WaitOptions, withinTime } from '../acquire.ts'
 import { requireKnownKeys } from '../arguments.ts'
 import { InvalidArgumentError, ValueMissingError } from '../errors.ts'
-import { getLease } from '../queries.ts'
+import { getLeaseState } from '../queries.ts'
 import type { PrimitiveContext } from './context.ts'
 import { looks } from './looks.ts'
 import { Register, type SwapOptions } from './register.ts'
@@ -62,11 +62,12 @@ export class Barrier {
         name,
         timing,
         stop,
-        look: (asking) => getLease(executor, name, asking),
-        expiresInMs: (barrier) => barrier?.expiresInMs ?? null,
+        look: (asking) => getLeaseState(executor, name, asking),
+        expiresInMs: ({ lease, graceMs }) => lease?.expiresInMs ?? graceMs,
       })
       for await (const barrier of raised) {
-        if (barrier === undefined) return
+        // One that was raised may have been lost by a fail-over.
+        if (barrier.lease === null && barrier.graceMs === null) return
       }
       throw stop.reason
     })

@@ -17,6 +17,7 @@ const reader = [
   'get_candidates',
   'get_guards',
   'get_lease',
+  'get_settings',
   'get_shared',
   'get_shares',
   'is_held',
@@ -65,8 +66,10 @@ const user = [
 ]
 const admin = [
   ...user,
+  'configure',
   'force_release',
   'grant_access',
+  'new_epoch',
   'prune_leases',
   'prune_operations',
   'request_step_down',

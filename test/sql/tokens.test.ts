@@ -125,7 +125,7 @@ describe('the version', () => {
   })
 })
 
-test('each grant records the timeline of its server as epoch, and a renewal leaves it', async () => {
+test('each grant and each renewal records its epoch, which began as the timeline of the server', async () => {
   const timeline = await scalar<number>(
     client,
     'SELECT timeline_id FROM pg_control_checkpoint() WHERE NOT pg_is_in_recovery()',
@@ -134,7 +134,10 @@ test('each grant records the timeline of its server as epoch, and a renewal leav
   expect((await stored(client, 'epoch')).epoch).toBe(timeline)
   await client.query("UPDATE elect.leases SET epoch = 0 WHERE name = 'epoch'")
   await renew(client, 'epoch', token)
-  expect((await stored(client, 'epoch')).epoch).toBe(0)
+  expect((await stored(client, 'epoch')).epoch).toBe(timeline)
+  await client.query("UPDATE elect.leases SET epoch = 0 WHERE name = 'epoch'")
+  await client.query("SELECT elect.renew_leases('{epoch}', $1)", [[token]])
+  expect((await stored(client, 'epoch')).epoch).toBe(timeline)
   await transfer(client, 'epoch', token, 'bob')
   expect((await stored(client, 'epoch')).epoch).toBe(timeline)
 })

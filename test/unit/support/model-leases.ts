@@ -162,7 +162,7 @@ export class ModelLeases {
   get(name: string): object[] {
     const lease = this.holding(name)
     if (lease === undefined) return []
-    return [{ ...this.#row(true, lease), acquired_at_ms: 0, step_down_requested: lease.stepDownRequested }]
+    return [{ ...this.#row(true, lease), acquired_at_ms: 0, step_down_requested: lease.stepDownRequested, in_grace: false }]
   }
 
   /** What the database knows of the lease's holder; undefined: vacant. */

@@ -1,0 +1,16 @@
+CREATE TABLE elect.settings (
+  is_only boolean NOT NULL DEFAULT true,
+  longest_ttl interval NOT NULL DEFAULT '1 minute',
+  grace boolean NOT NULL DEFAULT true,
+  CONSTRAINT settings_pkey PRIMARY KEY (is_only),
+  CONSTRAINT settings_is_only CHECK (is_only),
+  CONSTRAINT settings_longest_ttl CHECK (longest_ttl BETWEEN '100 milliseconds' AND '24 hours')
+);
+INSERT INTO elect.settings DEFAULT VALUES;
+
+COMMENT ON TABLE elect.settings IS 'One row: what an operator has chosen for this database. Written by elect.configure.';
+COMMENT ON COLUMN elect.settings.is_only IS 'Keeps it at one row.';
+COMMENT ON COLUMN elect.settings.longest_ttl IS
+  'How long, at least, a lease counts as held in a new epoch: the longest TTL among grants that a fail-over may have lost.';
+COMMENT ON COLUMN elect.settings.grace IS
+  'Whether leases count as held for that long. To be turned off only where no acknowledged commit can be lost: synchronous replication.';

@@ -1,0 +1,387 @@
+/**
+ * After a fail-over: grants may be missing whose holders trust them still. A promotion is stood in for by an epoch of another timeline
+ * as the last one known; test/faults promotes real standbys.
+ */
+import type pg from 'pg'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { backendPid, whenBlocked } from '../support/postgres/session.ts'
+import {
+  acquire,
+  type Grant,
+  grantColumns,
+  grantTo,
+  inTransaction,
+  oneRow,
+  release,
+  renew,
+  rowsOf,
+  scalar,
+  sqlStateOf,
+  stored,
+  swap,
+  transfer,
+  untilExpired,
+  useDatabase,
+} from './leases.ts'
+import { stand, standAll } from './line.ts'
+
+const database = useDatabase()
+let client: pg.Client
+let other: pg.Client
+
+const MINUTE_MS = 60_000
+
+beforeAll(async () => {
+  client = await database.connect()
+  other = await database.connect()
+})
+
+beforeEach(async () => {
+  await client.query("SELECT elect.configure(longest_ttl => '1 minute', grace => true)")
+  await client.query(
+    "UPDATE elect.epochs SET first_seen_at = '-infinity', timeline = elect.current_timeline(), leases_oid = 'elect.leases'::regclass",
+  )
+})
+
+/** What a server sees after its promotion: the epoch that it knows of is of another timeline. */
+async function promote(): Promise<void> {
+  await client.query('UPDATE elect.epochs SET timeline = timeline + 1000')
+}
+
+/** Sets back when the epoch was first seen, as if that had been longer ago. */
+async function age(by: string): Promise<void> {
+  await client.query(
+    'UPDATE elect.epochs SET first_seen_at = first_seen_at - $1::interval WHERE epoch = (SELECT max(epoch) FROM elect.epochs)',
+    [by],
+  )
+}
+
+const epochs = () =>
+  rowsOf<{ epoch: number }>(client, 'SELECT epoch::float8 FROM elect.epochs ORDER BY epoch')
+
+const graced = (expiresInMs: unknown = expect.any(Number)): Grant => ({
+  granted: false,
+  holder: null,
+  token: null,
+  version: null,
+  metadata: null,
+  expiresInMs: expiresInMs as number,
+})
+
+interface Seen {
+  readonly holder: string | null
+  readonly inGrace: boolean
+  readonly expiresInMs: number | null
+}
+
+async function seen(name: string): Promise<Seen | undefined> {
+  const [row] = await rowsOf<Seen>(
+    client,
+    `SELECT holder, in_grace AS "inGrace", (extract(epoch FROM expires_in) * 1000)::float8 AS "expiresInMs" FROM elect.get_lease($1)`,
+    [name],
+  )
+  return row
+}
+
+describe('a new epoch', () => {
+  test('is recorded by the first write, once, with a larger number and larger tokens', async () => {
+    const before = await epochs()
+    const last = before.at(-1)?.epoch ?? 0
+    const token = await grantTo(client, 'counted', 'ada')
+    await promote()
+    await renew(client, 'counted', token)
+    await renew(other, 'counted', token)
+    expect(await epochs()).toHaveLength(before.length + 1)
+    const { epoch } = await stored(client, 'counted')
+    expect(epoch).toBe(last + 1)
+    expect((await epochs()).at(-1)?.epoch).toBe(epoch)
+    // An hour ahead of the epoch before: so that a server whose clock is behind repeats none of the tokens it does not know of.
+    await client.query('SELECT elect.configure(grace => false)')
+    const next = await grantTo(client, 'counted later', 'ada')
+    expect(next - token).toBeGreaterThan(3_600_000_000)
+    expect(next - token).toBeLessThan(3_660_000_000)
+  })
+
+  test('begins where a dump was restored, and where an operator says so', async () => {
+    const before = (await epochs()).length
+    await client.query('UPDATE elect.epochs SET leases_oid = 1')
+    await acquire(client, 'restored', 'ada')
+    expect(await epochs()).toHaveLength(before + 1)
+    const epoch = await scalar<string>(client, "SELECT elect.new_epoch('restored a snapshot')")
+    const settings = 'SELECT epoch, reason, longest_ttl::text AS longest, grace FROM elect.get_settings()'
+    expect(await oneRow(client, settings)).toEqual({
+      epoch,
+      reason: 'restored a snapshot',
+      longest: '00:01:00',
+      grace: true,
+    })
+    expect(await epochs()).toHaveLength(before + 2)
+  })
+
+  test('is recorded without waiting for whoever is recording it, and then by the next', async () => {
+    const token = await grantTo(client, 'unhurried', 'ada')
+    await promote()
+    const before = (await epochs()).length
+    await inTransaction(other, async () => {
+      await renew(other, 'unhurried', token)
+      // The other has it written and not committed: this one goes by what it sees for itself.
+      expect(await acquire(client, 'somebody else', 'bob')).toEqual(graced())
+      expect(await epochs()).toHaveLength(before)
+    })
+    // The other was rolled back.
+    expect(await acquire(client, 'somebody else', 'bob')).toEqual(graced())
+    expect(await epochs()).toHaveLength(before + 1)
+  })
+
+  test('of which the clock went back is seen anew: no lease is in its grace for longer', async () => {
+    await promote()
+    await acquire(client, 'clock', 'ada')
+    await age('-1 hour')
+    expect((await seen('clock'))?.expiresInMs).toBeLessThanOrEqual(MINUTE_MS)
+    const { expiresInMs } = await acquire(client, 'clock', 'ada')
+    expect(expiresInMs).toBeLessThanOrEqual(MINUTE_MS)
+    expect(await scalar(client, 'SELECT max(first_seen_at) <= clock_timestamp() FROM elect.epochs')).toBe(
+      true,
+    )
+  })
+
+  test('does not begin by reading', async () => {
+    await promote()
+    const before = (await epochs()).length
+    expect(await seen('never heard of')).toMatchObject({ holder: null, inGrace: true })
+    expect(await epochs()).toHaveLength(before)
+  })
+})
+
+describe('in its grace', () => {
+  test('a lease is renewed by its holder at once, singly and with others, and is settled by that', async () => {
+    const one = await grantTo(client, 'one', 'ada')
+    const many = await grantTo(client, 'many', 'ada')
+    await grantTo(client, 'again', 'ada')
+    await promote()
+    expect(await seen('one')).toMatchObject({ holder: 'ada', inGrace: true })
+    expect(await renew(client, 'one', one)).toMatchObject({ granted: true, token: one })
+    const answer = `SELECT granted FROM elect.renew_leases('{many}', $1)`
+    expect(await rowsOf(client, answer, [[many]])).toEqual([{ granted: true }])
+    expect(await acquire(client, 'again', 'ada')).toMatchObject({ granted: true })
+    for (const name of ['one', 'many', 'again']) {
+      expect(await seen(name)).toMatchObject({ holder: 'ada', inGrace: false })
+    }
+    // From here on it is a lease as any other.
+    await release(client, 'one', one)
+    expect(await acquire(other, 'one', 'bob')).toMatchObject({ granted: true })
+  })
+
+  test.each([
+    ['that nobody knows of', async () => {}],
+    [
+      'that looks vacant',
+      async (name: string) => void (await release(client, name, await grantTo(client, name, 'ada'))),
+    ],
+    [
+      'that has expired',
+      async (name: string) => {
+        await grantTo(client, name, 'ada', '100 milliseconds')
+        await untilExpired(client, name)
+      },
+    ],
+  ])('a lease %s is granted to nobody, also not to its last holder', async (what, prepare) => {
+    const name = `lease ${what}`
+    await prepare(name)
+    await promote()
+    for (const contender of ['bob', 'ada']) expect(await acquire(other, name, contender)).toEqual(graced())
+    expect((await acquire(other, name, 'bob')).expiresInMs).toBeLessThanOrEqual(MINUTE_MS)
+    expect(await seen(name)).toMatchObject({ holder: null, inGrace: true })
+    await age('1 minute')
+    expect(await seen(name)).toBeUndefined()
+    expect(await acquire(other, name, 'bob')).toMatchObject({ granted: true, holder: 'bob' })
+  })
+
+  test('lasts for the longest of what is configured, the ttl of the lease, and the one that is asked for', async () => {
+    await release(client, 'long', await grantTo(client, 'long', 'ada', '1 hour'))
+    await promote()
+    const waits = async (name: string, ttl: string) =>
+      Math.ceil(((await acquire(other, name, 'bob', ttl)).expiresInMs ?? 0) / 1000)
+    expect(await waits('long', '15 seconds')).toBe(3600)
+    expect(await waits('unknown', '2 hours')).toBe(7200)
+    expect(await waits('unknown', '1 second')).toBe(60)
+    await client.query("SELECT elect.configure(longest_ttl => '10 seconds')")
+    expect(await waits('unknown', '1 second')).toBe(10)
+  })
+
+  test('a lease is handed to nobody by a release or a transfer, unless it was renewed before', async () => {
+    // A release or transfer that is repeated after its answer was lost: the first one may have granted the lease already.
+    const name = 'given up twice'
+    const token = await grantTo(client, name, 'ada')
+    await promote()
+    await standAll(client, name, 'bob')
+    expect(await transfer(client, name, token, 'carol')).toMatchObject({ granted: false, holder: 'ada' })
+    expect(await transfer(client, name, token, 'bob')).toMatchObject({ granted: false, holder: 'ada' })
+    expect(await release(client, name, token)).toBe(true)
+    expect(await acquire(other, name, 'bob')).toEqual(graced())
+    await age('1 minute')
+    expect(await acquire(other, name, 'bob')).toMatchObject({ granted: true })
+
+    const settled = await grantTo(client, 'settled', 'ada')
+    await promote()
+    await renew(client, 'settled', settled)
+    await standAll(client, 'settled', 'bob')
+    expect(await release(client, 'settled', settled)).toBe(true)
+    expect(await seen('settled')).toMatchObject({ holder: 'bob' })
+  })
+
+  test('those who wait stand in line, and are told how long', async () => {
+    const name = 'waited for'
+    await release(client, name, await grantTo(client, name, 'ada'))
+    await promote()
+    expect(await stand(client, name, 'bob', { ttl: '10 seconds' })).toMatchObject({ ...graced(), rank: 0 })
+    expect(await stand(other, name, 'carol', { ttl: '10 seconds' })).toMatchObject({ ...graced(), rank: 1 })
+  })
+
+  test('neither the queue nor a lost connection gives a lease away', async () => {
+    const queued = `SELECT ${grantColumns} FROM elect.acquire_queued('queued', 'bob')`
+    await release(client, 'queued', await grantTo(client, 'queued', 'ada'))
+    const bound = await grantTo(client, 'bound', 'ada', '1 hour')
+    await client.query("UPDATE elect.leases SET is_bound = true WHERE name = 'bound'")
+    await promote()
+    expect(await oneRow(client, queued)).toEqual(graced())
+    expect(
+      await rowsOf(client, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"),
+    ).toEqual([])
+    await standAll(other, 'bound', 'bob')
+    const takeOver = `SELECT ${grantColumns} FROM elect.take_over('bound', 'bob')`
+    expect(await oneRow(other, takeOver)).toMatchObject({ granted: false, holder: 'ada' })
+    // Its holder has been heard of, and is gone.
+    await renew(client, 'bound', bound)
+    expect(await oneRow(other, takeOver)).toMatchObject({ granted: true, holder: 'bob' })
+  })
+
+  test('a register is not written, unless by the same value or where nothing expires', async () => {
+    await swap(client, 'with ttl', 'a', null, '1 hour')
+    await swap(client, 'for ever', 'a', null)
+    await promote()
+    expect(await sqlStateOf(swap(other, 'new key', 'a', null))).toBe('55P03')
+    expect(await sqlStateOf(swap(other, 'new key', 'b', 'a'))).toBe('55P03')
+    expect(await sqlStateOf(swap(other, 'with ttl', 'b', 'a', '1 hour'))).toBe('55P03')
+    expect(await sqlStateOf(other.query("SELECT elect.compare_and_swap_version('new key', 'a', 0)"))).toBe(
+      '55P03',
+    )
+    expect(await rowsOf(client, "SELECT FROM elect.leases WHERE name = 'new key'")).toEqual([])
+    expect(await swap(other, 'for ever', 'b', 'a')).toBe(true)
+    expect(await swap(other, 'with ttl', 'a', 'a', '1 hour')).toBe(true)
+    // The same again has settled it.
+    expect(await swap(other, 'with ttl', 'b', 'a', '1 hour')).toBe(true)
+  })
+
+  test('a share is granted where any number may share, and not where they are counted or excluded', async () => {
+    const share = (name: string, holder: string, more = '') =>
+      oneRow<Seen & { granted: boolean }>(
+        client,
+        `SELECT granted, holder, (extract(epoch FROM expires_in) * 1000)::float8 AS "expiresInMs" FROM elect.acquire_share($1, $2${more})`,
+        [name, holder],
+      )
+    await share('group', 'ada')
+    await share('permits', 'ada', ', capacity => 2')
+    await share('documents', 'ada', ', exclusive => true')
+    await client.query(
+      "SELECT elect.release_lease(s.name, s.token) FROM elect.leases s WHERE s.part_of = 'documents'",
+    )
+    await promote()
+    expect(await share('group', 'bob')).toMatchObject({ granted: true })
+    expect(await share('permits', 'ada')).toMatchObject({ granted: true })
+    expect(await share('permits', 'bob')).toMatchObject({ granted: false })
+    expect(await share('documents', 'bob')).toMatchObject({
+      granted: false,
+      holder: null,
+      expiresInMs: expect.any(Number),
+    })
+    expect(await share('new permits', 'bob', ', capacity => 2')).toMatchObject({
+      granted: false,
+      holder: null,
+    })
+    await age('1 minute')
+    expect(await share('permits', 'bob')).toMatchObject({ granted: true })
+    expect(await share('documents', 'bob', ', exclusive => true')).toMatchObject({ granted: true })
+    expect(await share('new permits', 'bob', ', capacity => 2')).toMatchObject({ granted: true })
+  })
+
+  test('a share that comes free is not handed on', async () => {
+    const ask = (holder: string) =>
+      oneRow<{ lease: string; token: string; granted: boolean }>(
+        client,
+        'SELECT lease, token, granted FROM elect.acquire_share($1, $2, capacity => 1, wait => true)',
+        ['one permit', holder],
+      )
+    const { lease, token } = await ask('ada')
+    await promote()
+    expect(await ask('bob')).toMatchObject({ granted: false })
+    await client.query('SELECT elect.release_lease($1, $2)', [lease, token])
+    expect(await rowsOf(client, "SELECT FROM elect.leases WHERE part_of = 'one permit'")).toEqual([])
+    await age('1 minute')
+    expect(await ask('bob')).toMatchObject({ granted: true })
+  })
+
+  test('a barrier that is known opens, one that is not says for how long it cannot', async () => {
+    await client.query("SELECT * FROM elect.enter_barrier('known', 'ada', 2)")
+    await promote()
+    const enter = (name: string) => other.query(`SELECT opened FROM elect.enter_barrier('${name}', 'bob', 2)`)
+    expect((await enter('known')).rows).toEqual([{ opened: true }])
+    expect(await sqlStateOf(enter('new'))).toBe('55P03')
+  })
+
+  test('the advisory lock of a lease that is known is taken, that of another name is free', async () => {
+    await release(client, 'leased', await grantTo(client, 'leased', 'ada'))
+    await promote()
+    expect(await scalar(client, "SELECT elect.try_advisory_lock('leased')")).toBe(false)
+    expect(await scalar(client, "SELECT elect.try_advisory_lock('never leased')")).toBe(true)
+    await client.query("SELECT elect.advisory_unlock('never leased')")
+  })
+
+  test('no row is pruned, as it says for how long its last holder may trust what was lost', async () => {
+    await release(client, 'kept', await grantTo(client, 'kept', 'ada', '1 hour'))
+    await promote()
+    await acquire(client, 'kept', 'bob')
+    await age('2 minutes')
+    await client.query("SELECT elect.prune_leases('0')")
+    expect(await acquire(client, 'kept', 'bob')).toEqual(graced())
+    await age('1 hour')
+    await client.query("SELECT elect.prune_leases('0')")
+    expect(await rowsOf(client, "SELECT FROM elect.leases WHERE name = 'kept'")).toEqual([])
+  })
+
+  test('nobody waits where an operator has turned it off', async () => {
+    await promote()
+    await client.query('SELECT elect.configure(grace => false)')
+    expect(await acquire(other, 'at once', 'bob')).toMatchObject({ granted: true })
+    expect(await seen('nobody has it')).toBeUndefined()
+  })
+})
+
+describe('for operators', () => {
+  test.each([
+    [
+      "elect.configure(longest_ttl => '1 month')",
+      'Invalid longest_ttl: expected 100 milliseconds to 24 hours without months, got',
+    ],
+    ["elect.configure(longest_ttl => '99 milliseconds')", 'Invalid longest_ttl: expected'],
+    ["elect.new_epoch('')", 'Invalid reason: expected 1 to 500 bytes, got 0 bytes'],
+    ['elect.new_epoch(null)', 'Invalid reason: expected 1 to 500 bytes, got null'],
+  ])('%s is refused, and changes nothing', async (call, message) => {
+    const state = 'SELECT (SELECT count(*) FROM elect.epochs), s.* FROM elect.settings s'
+    const before = await oneRow(client, state)
+    const error: unknown = await client.query(`SELECT ${call}`).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: '22023', message: expect.stringContaining(message) })
+    expect(await oneRow(client, state)).toEqual(before)
+  })
+
+  test('two who declare an epoch at once declare two, one after the other', async () => {
+    const before = await epochs()
+    const pid = await backendPid(other)
+    await client.query('BEGIN')
+    await client.query("SELECT elect.new_epoch('one')")
+    const second = scalar<string>(other, "SELECT elect.new_epoch('two')")
+    await whenBlocked(client, pid)
+    await client.query('COMMIT')
+    expect(Number(await second)).toBe((before.at(-1)?.epoch ?? 0) + 2)
+  })
+})

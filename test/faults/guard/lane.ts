@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { FaultProxy } from '../support/fault-proxy.ts'
 import { Contender, type Stage } from './contender.ts'
-import { type HoldingProxy, startProxy } from './holding-proxy.ts'
 import type { Schedule, Step } from './schedule.ts'
 import { Session } from './session.ts'
 import type { Variant } from './variants.ts'
@@ -33,13 +33,12 @@ export const worker = 'worker'
 /** @param urlOf - the address for one of the users; the owner of everything by default */
 export async function openLane(urlOf: (user?: string) => string, number: number): Promise<Lane> {
   const connectionString = urlOf()
-  const throughProxy = new URL(urlOf(worker))
-  const proxy = await startProxy({ host: throughProxy.hostname, port: Number(throughProxy.port) })
-  throughProxy.host = `127.0.0.1:${proxy.port}`
+  const proxy = await FaultProxy.to(connectionString)
+  const throughProxy = proxy.through(urlOf(worker))
   const observer = new Session(connectionString)
   const pairs = Array.from({ length: mostContenders }, (_, who) => ({
     leases: new Session(connectionString),
-    work: new Session(who === 0 ? throughProxy.href : urlOf(worker)),
+    work: new Session(who === 0 ? throughProxy : urlOf(worker)),
   }))
   const table = `work_${number}`
 
@@ -87,7 +86,7 @@ async function take(
   step: Step,
   scene: Scene,
   observer: Session,
-  proxy: HoldingProxy,
+  proxy: FaultProxy,
   under: Promise<void>[],
 ): Promise<void> {
   // What contenders do is counted where they do it.

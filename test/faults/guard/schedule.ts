@@ -1,9 +1,10 @@
+import type { Direction } from '../support/fault-proxy.ts'
+
 /**
  * What the contenders do, drawn from a seed. The same seed and number give the same steps to every variant; only what the
  * server answers differs.
  */
 export type Isolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE'
-export type Direction = 'up' | 'down'
 
 export type Step =
   /**

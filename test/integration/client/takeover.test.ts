@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { LeaseLostError, PoolerError } from '../../../src/index.ts'
-import { startProxy } from '../../faults/guard/holding-proxy.ts'
+import { FaultProxy } from '../../faults/support/fault-proxy.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/postgres/database.ts'
 import { aborted, openClient } from './clients.ts'
 import { startContender } from './processes.ts'
@@ -109,13 +109,10 @@ describe('takeover by connection', () => {
   test('of a leader that is cut off lets none of its guarded writes through', async () => {
     const session = await database.connect()
     await session.query('CREATE TABLE ledger (entry text)')
-    const target = new URL(database.connectionString)
-    const proxy = await startProxy({ host: target.hostname, port: Number(target.port) })
+    const proxy = await FaultProxy.to(database.connectionString)
     onTestFinished(() => proxy.close())
-    const viaProxy = new URL(target)
-    viaProxy.hostname = '127.0.0.1'
-    viaProxy.port = String(proxy.port)
-    const { client: cutOff } = openClient(database, { connectionString: viaProxy.href, ttlMs: 3_000 })
+    const connectionString = proxy.through(database.connectionString)
+    const { client: cutOff } = openClient(database, { connectionString, ttlMs: 3_000 })
     const old = await cutOff.election('cut', { takeover: 'connection' }).campaign()
     await isBound('cut')
     const { client: other } = openClient(database, { ttlMs: 3_000 })
@@ -163,17 +160,14 @@ describe('takeover by connection', () => {
 })
 
 test('a campaign rides out a server that cannot be reached yet', async () => {
-  const target = new URL(database.connectionString)
-  const proxy = await startProxy({ host: target.hostname, port: Number(target.port) })
+  const proxy = await FaultProxy.to(database.connectionString)
+  const connectionString = proxy.through(database.connectionString)
   const { port } = proxy
   await proxy.close()
-  const late = new URL(target)
-  late.hostname = '127.0.0.1'
-  late.port = String(port)
-  const { client, log } = openClient(database, { connectionString: late.href })
+  const { client, log } = openClient(database, { connectionString })
   const campaign = client.election('late', { takeover: 'connection' }).campaign()
   await log.logged('could not connect, trying again')
-  const again = await startProxy({ host: target.hostname, port: Number(target.port) }, port)
+  const again = await FaultProxy.to(database.connectionString, port)
   onTestFinished(() => again.close())
   expect((await campaign).isHeld).toBe(true)
 })

@@ -12,4 +12,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.configure(interval, boolean) IS
-  'For operators: how long leases count as held after a fail-over that may have lost grants (elect.epochs). longest_ttl, 100 ms to 24 h, 1 minute by default: no less than the longest ttl in use; a lease whose own ttl is longer counts for that. grace: false where no acknowledged commit can be lost, as with synchronous replication; then nobody waits. Null: as it is (get_settings shows it). Errors: 22023 bad argument, 55P03 another transaction is changing them for over a second.';
+  'For operators: how long leases count as held after a fail-over that may have lost grants (elect.epochs). longest_ttl, 100 ms to 24 h, 15 seconds by default: the least time; a lease whose own ttl is longer, or of whom a longer one is asked for, counts as held for that. Raise it to the longest ttl in use where contenders of one name ask for different ones. grace: false where no acknowledged commit can be lost, as with synchronous replication; then nobody waits. Null: as it is (get_settings shows it). Errors: 22023 bad argument, 55P03 another transaction is changing them for over a second.';

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
-import { between, seededRandom } from './random.ts'
+import { between, seededRandom } from '../support/random.ts'
 
 const DELAY_MS_MIN = 30
 const DELAY_MS_MAX = 250

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Election, LeaseInfo } from '../../src/index.ts'
 import type { Crew, Worker } from './crew.ts'
 import type { Provider } from './provider.ts'
-import { between, type Random, seededRandom, shuffled } from './random.ts'
+import { between, type Random, seededRandom, shuffled } from '../support/random.ts'
 
 const KINDS = ['killed', 'stopped', 'dropped', 'held'] as const
 const LOOK_MS = 40

@@ -57,9 +57,10 @@ export async function waitForLease(
       try {
         // Its place stands: looking is enough, and writes nothing.
         isAsked = true
+        const { backend } = line
         const outcome: Lease | Candidacy = await (isInLine
           ? look(context, request)
-          : requestLease(context, request, true))
+          : requestLease(context, request, context.line))
         if (outcome instanceof Lease) {
           isAsked = false
           return await unlessAborted(outcome, signal)
@@ -71,6 +72,8 @@ export async function waitForLease(
           'waiting for a lease',
         )
         if (outcome.rank !== null) giveUpPlace ??= line.keep({ name, holder, timing, wake: changed.wake })
+        // Asked to be told in a session that is not the one any more.
+        if (line.backend !== backend) line.moved()
       } catch (error) {
         if (!isTransient(error)) throw error
         isInLine = false
@@ -94,7 +97,7 @@ async function look(context: CandidacyContext, request: LeaseRequest): Promise<L
   const outcome = await lookForLease(context, request)
   return outcome instanceof Lease || !mustAsk(outcome, request)
     ? outcome
-    : requestLease(context, request, true)
+    : requestLease(context, request, context.line)
 }
 
 /** Whether a candidate that stands in line has to ask, because nobody will hand it the lease. */

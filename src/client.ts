@@ -27,7 +27,7 @@ import { FastMutex } from './primitives/fast-mutex.ts'
 import { Mutex, type MutexOptions } from './primitives/mutex.ts'
 import { Primitives } from './primitives/primitives.ts'
 import type { SwapOptions } from './primitives/register.ts'
-import { getLease, type LeaseInfo } from './queries.ts'
+import { getLease, getLeaseState, type LeaseInfo } from './queries.ts'
 import { tryLease } from './request.ts'
 import { SpareSessions } from './spare-sessions.ts'
 
@@ -53,6 +53,8 @@ export class PgElect extends Primitives implements AsyncDisposable {
   readonly #connection: ControlConnection
   /** Swaps may wait for each other in the database; what stands behind them in a pipeline waits, too, and renewals must not. */
   readonly #swapConnection: ControlConnection
+  /** Where notifications come in: the control connection itself, unless that leads through a pooler and another one is given. */
+  readonly #listenConnection: ControlConnection
   readonly #notifier: Notifier
   readonly #heartbeat: Heartbeat
   readonly #advisoryLocks: AdvisoryLocks
@@ -64,9 +66,10 @@ export class PgElect extends Primitives implements AsyncDisposable {
   constructor(options: PgElectOptions = {}) {
     super()
     this.#options = resolveOptions(options)
-    const { clock, random, logger, timing, connection, holder, drainTimeoutMs } = this.#options
+    const { clock, random, logger, timing, connection, listenConnection, pollIntervalMs } = this.#options
+    const { holder, drainTimeoutMs } = this.#options
     const { queryTimeoutMs: timeoutMs, retryIntervalMs } = timing
-    const dependencies = { clock, random, logger, timeoutMs, retryIntervalMs }
+    const dependencies = { clock, random, logger, timeoutMs, retryIntervalMs, ttlMs: timing.ttlMs }
     this.#connection = new ControlConnection(connection, dependencies)
     this.#swapConnection = new ControlConnection(connection, {
       ...dependencies,
@@ -74,11 +77,17 @@ export class PgElect extends Primitives implements AsyncDisposable {
     })
     this.#heartbeat = new Heartbeat({ executor: this.#connection, clock, random, logger })
     this.#connection.on('lost', () => this.#heartbeat.hurry())
-    this.#notifier = new Notifier(this.#connection, {
+    this.#listenConnection =
+      listenConnection === undefined
+        ? this.#connection
+        : new ControlConnection(listenConnection, { ...dependencies, option: 'listenConnection' })
+    this.#notifier = new Notifier(this.#listenConnection, {
       clock,
       random,
       logger,
-      retryIntervalMs: timing.retryIntervalMs,
+      retryIntervalMs,
+      pollIntervalMs,
+      isSeparate: listenConnection !== undefined,
     })
     this.#advisoryLocks = new AdvisoryLocks(this.#connection)
     // One listener for each candidate and each term: many are no leak.
@@ -107,7 +116,8 @@ export class PgElect extends Primitives implements AsyncDisposable {
    * Installs or upgrades schema `elect`, over a connection of its own. Any number of processes may call it at once; it does nothing,
    * and needs no rights, where the schema is up to date.
    *
-   * @throws SchemaNewerError if the schema is newer than this package; AccessDeniedError if the role may not install.
+   * @throws SchemaNewerError if the schema is newer than this package; AccessDeniedError if the role may not install; PoolerError behind a
+   * connection pooler, unless the schema is up to date.
    */
   async install(): Promise<void> {
     this.#assertOpen()
@@ -228,6 +238,16 @@ export class PgElect extends Primitives implements AsyncDisposable {
   }
 
   /**
+   * How long a lease still counts as held after a fail-over or a restore that may have lost who holds it, in milliseconds; null: it is
+   * not in such a grace. Whoever holds it and renews is not held up by that, and ends it.
+   */
+  async graceMs(name: string): Promise<number | null> {
+    this.#assertOpen()
+    requireName(name)
+    return (await getLeaseState(this.#connection, name)).graceMs
+  }
+
+  /**
    * Stores `next` under the key if its value is `current`. Null and '' mean empty; an empty `next` empties the key.
    *
    * @returns false if the value is another.
@@ -285,11 +305,8 @@ export class PgElect extends Primitives implements AsyncDisposable {
     } while (pending.size > 0)
     await endAll()
     this.#notifier.close()
-    await Promise.all([
-      this.#connection.close(),
-      this.#swapConnection.close(),
-      this.#context.sessions.close(),
-    ])
+    const connections = new Set([this.#connection, this.#listenConnection, this.#swapConnection])
+    await Promise.all([...connections, this.#context.sessions].map((connection) => connection.close()))
   }
 
   #request(name: string, options: LeaseOptions, alsoKnown: readonly string[] = []): LeaseRequest {

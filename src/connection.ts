@@ -30,6 +30,8 @@ interface ConnectionDependencies {
   readonly timeoutMs: number
   /** How long to pause after a failed attempt to connect; longer after several. */
   readonly retryIntervalMs: number
+  /** The option that says where to connect, for errors. Default `connection`. */
+  readonly option?: string
 }
 
 const PAUSE_FACTOR_MAX = 4
@@ -221,7 +223,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     } catch {
       // No cause: the driver's error carries the whole connection string, with its password.
       throw new InvalidArgumentError(
-        'Invalid connection: expected a connection string such as postgres://user@host:5432/database, or the options of a pg Client, got something that the driver cannot read',
+        `Invalid ${this.#dependencies.option ?? 'connection'}: expected a connection string such as postgres://user@host:5432/database, or the options of a pg Client, got something that the driver cannot read`,
       )
     }
   }

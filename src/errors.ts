@@ -115,8 +115,8 @@ export class SchemaNewerError extends PgElectError {
 
 /** A connection pooler in transaction mode is in the way of something that needs a session of its own. */
 export class PoolerError extends PgElectError {
-  constructor(message: string) {
-    super('PG_ELECT_POOLER', message)
+  constructor(message: string, options?: ErrorOptions) {
+    super('PG_ELECT_POOLER', message, options)
   }
 }
 
@@ -242,6 +242,14 @@ export function fromDriver(error: unknown, leaseName = ''): PgElectError {
     case '3F000':
     case '42883':
       return new SchemaMissingError(error.message, cause)
+  }
+  // A parameter of the connection that a session of the pooler's could not have for one client alone. Trying again does not help.
+  const [, parameter] = /^unsupported startup parameter: (\w+)$/.exec(error.message) ?? []
+  if (error.code === '08P01' && parameter !== undefined) {
+    return new PoolerError(
+      `A connection pooler refuses ${parameter} of the connection: expected none. Leave it out, or set it on the role (ALTER ROLE … SET)`,
+      cause,
+    )
   }
   // Class 08: connection, 53: out of resources, 57: the server ends the session or is not ready, 28: not let in.
   if (/^(08|53|57)/.test(error.code)) return new ConnectionError(error.message, cause)

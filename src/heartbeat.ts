@@ -29,6 +29,8 @@ export interface Refreshable {
   readonly name: string
   readonly holder: string
   readonly timing: Timing
+  /** The session that is to be told of a hand-off; undefined: the one that asks. The same for all places at any time. */
+  readonly backend?: number | undefined
   /** How it stands, as the database has answered. */
   stands(candidacy: Candidacy): void
 }
@@ -145,6 +147,7 @@ export class Heartbeat {
     const { executor, clock } = this.#dependencies
     const timeoutMs = Math.min(...[...leases, ...places].map(({ timing }) => timing.queryTimeoutMs))
     const sentAt = clock.now()
+    const told = places[0]?.backend
     const { renewed: answers, stand } = await beat(executor, leases, places, { timeoutMs })
     for (const [place, lease] of leases.entries()) {
       const answer = answers[place]
@@ -161,7 +164,8 @@ export class Heartbeat {
     for (const [index, place] of places.entries()) {
       if (!this.#dueAtMs.has(place)) continue
       const candidacy = stand[index]
-      this.#schedule(place, candidacy === undefined ? this.#nextRetryAtMs(place) : this.#nextBeatAtMs(place))
+      const isSettled = candidacy !== undefined && place.backend === told
+      this.#schedule(place, isSettled ? this.#nextBeatAtMs(place) : this.#nextRetryAtMs(place))
       if (candidacy !== undefined) place.stands(candidacy)
     }
     return answers

@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { fromDriver, SchemaMissingError, SchemaNewerError } from './errors.ts'
+import { fromDriver, PoolerError, SchemaMissingError, SchemaNewerError } from './errors.ts'
 import { executorOf } from './guard.ts'
 import type { Logger } from './logger.ts'
-import { schemaVersion } from './queries.ts'
+import { backendPid, schemaVersion } from './queries.ts'
 
 /** Version of the schema that this package installs: the number of its last migration. */
 export const SCHEMA_VERSION = 1
@@ -14,7 +14,8 @@ const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url)
  * Brings schema `elect` to this package's version. Does nothing, and needs no rights to, if it is there already. Any number of
  * processes may do so at once.
  *
- * @throws SchemaNewerError if the database has a newer one; AccessDeniedError if the role may not install.
+ * @throws SchemaNewerError if the database has a newer one; AccessDeniedError if the role may not install; PoolerError behind a connection
+ * pooler, unless there is nothing to do.
  */
 export async function installSchema(config: pg.ClientConfig, logger: Logger): Promise<void> {
   const client = new pg.Client({
@@ -28,6 +29,7 @@ export async function installSchema(config: pg.ClientConfig, logger: Logger): Pr
     const found = await installedVersion(client)
     if (found > SCHEMA_VERSION) throw new SchemaNewerError(found, SCHEMA_VERSION)
     if (found === SCHEMA_VERSION) return
+    await requireOwnSession(client)
     await migrate(client, logger)
   } catch (error) {
     throw fromDriver(error)
@@ -44,6 +46,15 @@ async function installedVersion(client: pg.Client): Promise<number> {
     if (fromDriver(error) instanceof SchemaMissingError) return 0
     throw error
   }
+}
+
+/** Installers exclude each other by a lock of their session: a pooler would keep it for whoever is lent that session next. */
+async function requireOwnSession(client: pg.Client): Promise<void> {
+  const { processID } = client as { processID?: number }
+  if (processID === (await backendPid(executorOf(client)))) return
+  throw new PoolerError(
+    'Installing schema elect needs a session of its own, but a connection pooler is in between. Call install() on a client that connects to the server directly',
+  )
 }
 
 async function migrate(client: pg.Client, logger: Logger): Promise<void> {

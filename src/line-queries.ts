@@ -34,15 +34,18 @@ export async function getCandidacy(
   return toCandidacy(await only(run(executor, call, options)))
 }
 
-/** `elect.renew_leases` and `elect.refresh_candidates` in one statement: the answers in the order of the requests. */
+/**
+ * `elect.renew_leases` and `elect.refresh_candidates` in one statement: the answers in the order of the requests. The places of one process
+ * are all told of hand-offs in one session: `backend`, or the one that asks.
+ */
 export async function beat(
   executor: Executor,
   leases: readonly { name: string; token: number }[],
-  places: readonly { name: string; holder: string }[],
+  places: readonly { name: string; holder: string; backend?: number | undefined }[],
   options?: ExecuteOptions,
 ): Promise<{ renewed: LeaseAnswer[]; stand: Candidacy[] }> {
   const renewal = sql`SELECT 0 AS part, ordinality, NULL::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, NULL::integer AS rank FROM elect.renew_leases(names => ${leases.map(({ name }) => name)}::text[], tokens => ${leases.map(({ token }) => token)}::bigint[]) WITH ORDINALITY`
-  const refreshing = sql`SELECT 1 AS part, ordinality, lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.refresh_candidates(names => ${places.map(({ name }) => name)}::text[], holders => ${places.map(({ holder }) => holder)}::text[]) WITH ORDINALITY`
+  const refreshing = sql`SELECT 1 AS part, ordinality, lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.refresh_candidates(names => ${places.map(({ name }) => name)}::text[], holders => ${places.map(({ holder }) => holder)}::text[], backend => ${places[0]?.backend ?? null}) WITH ORDINALITY`
   const both =
     places.length === 0
       ? renewal
@@ -109,10 +112,16 @@ export async function requestStepDown(
   return (await only(run(executor, call, options))).asked
 }
 
-/** `elect.listen_here`: the channel of this session. */
-export async function listenHere(executor: Executor, options?: ExecuteOptions): Promise<string> {
-  const call = sql<{ channel: string }>`SELECT elect.listen_here() AS channel`
-  return (await only(run(executor, call, options))).channel
+/** `elect.listen_here`: the channel of this session, and the session. */
+export async function listenHere(
+  executor: Executor,
+  options?: ExecuteOptions,
+): Promise<{ channel: string; backend: number }> {
+  const call = sql<{
+    channel: string
+    backend: number
+  }>`SELECT elect.listen_here() AS channel, pg_backend_pid() AS backend`
+  return only(run(executor, call, options))
 }
 
 /** `elect.advisory_lock` */

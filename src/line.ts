@@ -34,9 +34,14 @@ export class Line {
     return this.#notifier.hearsSession
   }
 
+  /** The session that is to be told of hand-offs; undefined: the one that asks. */
+  get backend(): number | undefined {
+    return this.#notifier.backend
+  }
+
   /** Keeps the place that the candidate was given. @returns ends it, here; the database is told by `leaveQueue`. */
   keep(candidate: Waiting): () => void {
-    const place = new Place(candidate, () => this.isHeard)
+    const place = new Place(candidate, this)
     this.#places.set(candidate.holder, place)
     this.#heartbeat.add(place)
     if (!this.#isWatching) {
@@ -49,7 +54,13 @@ export class Line {
     }
   }
 
+  /** The places are to be told in another session from now on, which the database has to know. */
+  moved(): void {
+    this.#heartbeat.hurry()
+  }
+
   #told(message: string | undefined): void {
+    if (message === undefined && this.backend !== undefined) this.moved()
     const { name, holder } = message === undefined ? {} : parse(message)
     // Handed to one of them; or vacated, and one of them is first.
     if (typeof holder === 'string') {
@@ -67,20 +78,24 @@ class Place implements Refreshable {
   readonly holder: string
   readonly timing: Timing
   readonly wake: () => void
-  readonly #isHeard: () => boolean
+  readonly #line: Line
 
-  constructor({ name, holder, timing, wake }: Waiting, isHeard: () => boolean) {
-    this.#isHeard = isHeard
+  constructor({ name, holder, timing, wake }: Waiting, line: Line) {
+    this.#line = line
     this.name = name
     this.holder = holder
     this.timing = timing
     this.wake = wake
   }
 
+  get backend(): number | undefined {
+    return this.#line.backend
+  }
+
   stands({ granted, rank }: Candidacy): void {
     // Granted: the word of it was not heard. No rank: its place is gone. The first looks, in case there is room that nobody told of.
     // Deaf since its last look: it has begun too long a wait.
-    if (granted === true || rank === null || rank === 0 || !this.#isHeard()) this.wake()
+    if (granted === true || rank === null || rank === 0 || !this.#line.isHeard) this.wake()
   }
 }
 

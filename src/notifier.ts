@@ -3,8 +3,11 @@
  *
  * A wake-up says "look", no more: anybody can send a notification, and those sent while the connection is down are lost. So a
  * watcher is woken, too, each time that its LISTEN has come into force, and then reads what it may have missed.
+ *
+ * Behind a connection pooler a LISTEN reaches nobody, or somebody else who was lent the same session: none is sent, and whoever watches is
+ * woken at intervals instead. So it is while a connection that is there for LISTEN alone cannot be had.
  */
-import type { Clock } from './clock.ts'
+import type { Clock, Timer } from './clock.ts'
 import { jittered, type Random } from './jitter.ts'
 import { listenHere } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
@@ -15,6 +18,8 @@ import { Wakeup } from './wakeup.ts'
 export interface NotifyingConnection extends Executor {
   on(event: 'notified', listener: (channel: string, message: string) => void): unknown
   on(event: 'lost', listener: () => void): unknown
+  /** Whether something between here and the server may give one session to several clients. */
+  isPooled(): Promise<boolean>
 }
 
 /** Called with what was told; without, when listening has begun and something may have been missed. */
@@ -31,6 +36,10 @@ interface NotifierDependencies {
   readonly random: Random
   readonly logger: Logger
   readonly retryIntervalMs: number
+  /** How often watchers are woken where nothing can be heard. */
+  readonly pollIntervalMs: number
+  /** The connection is there for LISTEN alone: what is asked, is asked on another one. Default false. */
+  readonly isSeparate?: boolean
 }
 
 /** Stands for the session's own channel where else a lease's name stands, which is never empty. */
@@ -46,6 +55,12 @@ export class Notifier {
   readonly #closing: Wakeup
   #listening = false
   #closed = false
+  /** The session that hears what is told on its own channel. */
+  #backend: number | undefined
+  /** Nothing is heard, though what is asked is answered. */
+  #isDeaf = false
+  #isPoolerTold = false
+  #poll: Timer | undefined
 
   constructor(connection: NotifyingConnection, dependencies: NotifierDependencies) {
     this.#connection = connection
@@ -54,6 +69,8 @@ export class Notifier {
     connection.on('notified', (channel, message) => this.#wakeChannel(channel, message))
     connection.on('lost', () => {
       for (const watched of this.#watched.values()) watched.channel = undefined
+      if (dependencies.isSeparate) this.#isDeaf = true
+      this.#pollWhereDeaf()
       // All listeners of a server that restarts would come back in the same instant.
       this.#listenToAll(dependencies.random() * dependencies.retryIntervalMs)
     })
@@ -70,6 +87,7 @@ export class Notifier {
     watched.wakes.add(wake)
     if (watched.channel === undefined) this.#listenToAll()
     else wake()
+    this.#pollWhereDeaf()
     return () => this.#unwatch(name, watched, wake)
   }
 
@@ -83,17 +101,24 @@ export class Notifier {
     return this.#watched.get(SESSION)?.channel !== undefined
   }
 
+  /** The session in which it is listened to, if that is not the one that asks; undefined: that one, or none. */
+  get backend(): number | undefined {
+    return this.#dependencies.isSeparate && this.hearsSession ? this.#backend : undefined
+  }
+
   /** Stops listening for good. */
   close(): void {
     this.#closed = true
     this.#watched.clear()
     this.#closing.wake()
+    this.#pollWhereDeaf()
   }
 
   #unwatch(name: string, watched: Watched, wake: Wake): void {
     watched.wakes.delete(wake)
     if (watched.wakes.size > 0 || this.#watched.get(name) !== watched) return
     this.#watched.delete(name)
+    this.#pollWhereDeaf()
     if (watched.channel === undefined) return
     // If it fails, the session is gone, and the LISTEN with it.
     unlisten(this.#connection, [name]).catch(() => undefined)
@@ -114,26 +139,78 @@ export class Notifier {
     this.#listening = true
     if (delayMs > 0) await this.#closing.wait(delayMs)
     for (let backoff = 1; ; backoff = Math.min(backoff * 2, BACKOFF_FACTOR_MAX)) {
-      const unheard = [...this.#watched]
-        .filter(([, { channel }]) => channel === undefined)
-        .map(([name]) => name)
+      const unheard = this.#unheard.map(([name]) => name)
       if (unheard.length === 0 || this.#closed) break
       const names = unheard.filter((name) => name !== SESSION)
       try {
-        if (unheard.includes(SESSION)) this.#listensTo(SESSION, await listenHere(this.#connection))
+        if (await this.#connection.isPooled()) {
+          this.#foundPooler()
+          break
+        }
+        if (unheard.includes(SESSION)) {
+          const { channel, backend } = await listenHere(this.#connection)
+          this.#backend = backend
+          this.#listensTo(SESSION, channel)
+        }
         if (names.length > 0) {
           for (const { name, channel } of await listen(this.#connection, names))
             this.#listensTo(name, channel)
         }
         backoff = 1
+        this.#isDeaf = false
+        this.#pollWhereDeaf()
       } catch (error) {
         if (this.#closed) break
+        if (this.#dependencies.isSeparate) this.#isDeaf = true
+        this.#pollWhereDeaf()
         logger.info({ error: describeError(error) }, 'cannot listen for changes now, trying again')
         await this.#closing.wait(jittered(retryIntervalMs * backoff, random, 0.5))
       }
     }
     // In the same turn as the last look, so that a watch that comes next starts anew.
     this.#listening = false
+  }
+
+  /** Until this session is lost: the next one may be another matter. */
+  #foundPooler(): void {
+    const { logger, isSeparate } = this.#dependencies
+    this.#isDeaf = true
+    this.#pollWhereDeaf()
+    if (this.#isPoolerTold) return
+    this.#isPoolerTold = true
+    if (isSeparate) {
+      logger.warn(
+        {},
+        'listenConnectionString leads to a connection pooler, too: nothing can be heard there, so changes are looked for at intervals',
+      )
+    } else {
+      logger.info(
+        {},
+        'a connection pooler is in between: changes are looked for at intervals. To hear of them at once, give listenConnectionString, which leads to the server directly',
+      )
+    }
+  }
+
+  get #unheard(): [name: string, watched: Watched][] {
+    return [...this.#watched].filter(([, { channel }]) => channel === undefined)
+  }
+
+  /** Wakes those who hear nothing, again and again; stops where there are none. */
+  #pollWhereDeaf(): void {
+    const { clock, random, pollIntervalMs } = this.#dependencies
+    // Not those who wait in line: they look by themselves, and more often.
+    const isNeeded = this.#isDeaf && this.#unheard.some(([name]) => name !== SESSION)
+    if (!isNeeded) this.#poll?.cancel()
+    if (!isNeeded) this.#poll = undefined
+    else this.#poll ??= clock.setTimer(() => this.#wakeUnheard(), jittered(pollIntervalMs, random))
+  }
+
+  #wakeUnheard(): void {
+    this.#poll = undefined
+    for (const [name, watched] of this.#unheard) {
+      if (name !== SESSION) wakeAll(watched)
+    }
+    this.#pollWhereDeaf()
   }
 
   #listensTo(name: string, channel: string): void {

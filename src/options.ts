@@ -23,6 +23,19 @@ export interface PgElectOptions extends TimingOptions {
   /** Options of a pg `Client` or `Pool`, instead of or beside a connection string. The client makes a connection of its own from them. */
   connection?: ClientConfig | undefined
   /**
+   * A connection for LISTEN alone, straight to the server, where `connectionString` leads to a connection pooler: a pooler in transaction
+   * mode cannot carry notifications. As `connectionString`; what it leaves out is not taken from that one. Default: none, notifications come
+   * on the connection itself, and behind a pooler not at all, see `pollIntervalMs`.
+   */
+  listenConnectionString?: string | undefined
+  /** As `connection`, for LISTEN alone: instead of or beside `listenConnectionString`. */
+  listenConnection?: ClientConfig | undefined
+  /**
+   * How often whoever watches something (an observer, a leader that may be asked to step down, a group) looks at it while no notifications
+   * can be had: behind a pooler, or while the connection for LISTEN is down. From 100 to 86,400,000. Default 1,000.
+   */
+  pollIntervalMs?: number | undefined
+  /**
    * The readable part of the name under which contenders of this process appear as holders; a random part is added, since a
    * holder must be unique to one contender. Up to 491 bytes. Default `host:pid`.
    */
@@ -78,6 +91,9 @@ const TIMING_KEYS = [
 const CLIENT_KEYS = [
   'connectionString',
   'connection',
+  'listenConnectionString',
+  'listenConnection',
+  'pollIntervalMs',
   'holder',
   'drainTimeoutMs',
   'logger',
@@ -86,11 +102,16 @@ const CLIENT_KEYS = [
   ...TIMING_KEYS,
 ]
 const DRAIN_TIMEOUT_MS_DEFAULT = 10_000
-const DRAIN_TIMEOUT_MS_MAX = 24 * 60 * 60 * 1000
+const POLL_INTERVAL_MS_DEFAULT = 1000
+const POLL_INTERVAL_MS_MIN = 100
+const DAY_MS = 24 * 60 * 60 * 1000
 
 /** Client options with nothing left open. */
 export interface ResolvedOptions {
   readonly connection: ClientConfig
+  /** Undefined: there is no other one. */
+  readonly listenConnection: ClientConfig | undefined
+  readonly pollIntervalMs: number
   readonly holder: string | undefined
   readonly drainTimeoutMs: number
   readonly logger: Logger
@@ -102,31 +123,25 @@ export interface ResolvedOptions {
 /** @throws InvalidArgumentError naming the option, what was expected and what came. */
 export function resolveOptions(options: PgElectOptions): ResolvedOptions {
   requireKnownKeys('the options of PgElect', options, CLIENT_KEYS)
-  if (options.connectionString !== undefined && typeof options.connectionString !== 'string') {
-    throw new InvalidArgumentError(
-      `Invalid connectionString: expected text, got ${typeof options.connectionString}`,
-    )
-  }
-  if (
-    options.connection !== undefined &&
-    (typeof options.connection !== 'object' || options.connection === null)
-  ) {
-    throw new InvalidArgumentError(
-      `Invalid connection: expected the options of a pg Client, got ${typeof options.connection}`,
-    )
-  }
+  const connection = toConfig('connection', options.connection, options.connectionString)
+  const listenConnection = toConfig(
+    'listenConnection',
+    options.listenConnection,
+    options.listenConnectionString,
+  )
   if (options.holder !== undefined) requireText('holder', options.holder, LABEL_BYTES_MAX)
   if (options.logger !== undefined)
     requireMethods('logger', options.logger, ['debug', 'info', 'warn', 'error'])
   if (options.clock !== undefined) requireMethods('clock', options.clock, ['now', 'setTimer'])
   if (options.random !== undefined) requireFunction('random', options.random)
   const drainTimeoutMs = options.drainTimeoutMs ?? DRAIN_TIMEOUT_MS_DEFAULT
-  requireDuration('drainTimeoutMs', drainTimeoutMs, 0, DRAIN_TIMEOUT_MS_MAX)
+  requireDuration('drainTimeoutMs', drainTimeoutMs, 0, DAY_MS)
+  const pollIntervalMs = options.pollIntervalMs ?? POLL_INTERVAL_MS_DEFAULT
+  requireDuration('pollIntervalMs', pollIntervalMs, POLL_INTERVAL_MS_MIN, DAY_MS)
   return {
-    connection: {
-      ...options.connection,
-      ...(options.connectionString === undefined ? {} : { connectionString: options.connectionString }),
-    },
+    connection: connection ?? {},
+    listenConnection,
+    pollIntervalMs,
     holder: options.holder,
     drainTimeoutMs,
     logger: options.logger ?? defaultLogger(),
@@ -134,6 +149,24 @@ export function resolveOptions(options: PgElectOptions): ResolvedOptions {
     random: options.random ?? Math.random,
     timing: resolveTiming(options),
   }
+}
+
+/** @param option - its name; that of its connection string ends in `String` */
+function toConfig(
+  option: string,
+  config: ClientConfig | undefined,
+  connectionString: string | undefined,
+): ClientConfig | undefined {
+  if (connectionString !== undefined && typeof connectionString !== 'string') {
+    throw new InvalidArgumentError(`Invalid ${option}String: expected text, got ${typeof connectionString}`)
+  }
+  if (config !== undefined && (typeof config !== 'object' || config === null)) {
+    throw new InvalidArgumentError(
+      `Invalid ${option}: expected the options of a pg Client, got ${typeof config}`,
+    )
+  }
+  if (connectionString === undefined) return config
+  return { ...config, connectionString }
 }
 
 /**

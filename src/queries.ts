@@ -116,7 +116,7 @@ export interface AcquireRequest {
   readonly metadata: Metadata | undefined
   readonly priority: number | undefined
   /** The session that is to be told of a hand-off; undefined: the one that asks. */
-  readonly backend: number | undefined
+  readonly backend?: number | undefined
 }
 
 /** `elect.acquire_lease` */

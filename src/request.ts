@@ -10,14 +10,14 @@ import { acquireShare } from './share-queries.ts'
 /**
  * Asks once for a lease.
  *
- * @param standsInLine - whether to take a place in line if it is refused
+ * @param standing - takes a place in line if it is refused; `backend`: the session that is to be told of a hand-off, if not the one that asks
  * @returns the lease, or the answer that refused it. A grant that came after its own deadline is a refusal with the contender's own
  * name as the holder: asking again settles it, under the same token.
  */
 export async function requestLease(
   context: LeaseContext,
   request: LeaseRequest,
-  standsInLine = false,
+  standing?: { backend: number | undefined },
 ): Promise<Lease | Candidacy> {
   const ask = async () => {
     const { executor } = context
@@ -27,7 +27,8 @@ export async function requestLease(
     const asked = {
       ...request,
       ttlMs: timing.ttlMs,
-      priority: standsInLine ? request.priority : undefined,
+      priority: standing === undefined ? undefined : request.priority,
+      backend: standing?.backend,
     }
     const options = { timeoutMs: timing.queryTimeoutMs }
     const answer =

@@ -70,7 +70,7 @@ export async function acquireShare(
   options?: ExecuteOptions,
 ): Promise<Candidacy> {
   const { name, holder, ttlMs, priority, isExclusive, capacity } = request
-  const call = sql<CandidacyRow>`SELECT lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_share(name => ${name}, holder => ${holder}, exclusive => ${isExclusive}, capacity => ${capacity}, ttl => ${interval(ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, wait => ${priority !== undefined}, priority => ${priority ?? 0})`
+  const call = sql<CandidacyRow>`SELECT lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_share(name => ${name}, holder => ${holder}, exclusive => ${isExclusive}, capacity => ${capacity}, ttl => ${interval(ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, wait => ${priority !== undefined}, priority => ${priority ?? 0}, backend => ${request.backend ?? null})`
   return toCandidacy(await only(run(executor, call, options)))
 }
 

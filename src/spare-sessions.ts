@@ -32,9 +32,8 @@ export class SpareSessions {
    */
   async borrow(what: string): Promise<SpareSession> {
     if (this.#closed) throw new ClosedError()
-    const idle = this.#idle.pop()
-    if (idle !== undefined) return idle
-    const session = this.#open()
+    // An idle one, too: it may have lost its session, and got another one elsewhere.
+    const session = this.#idle.pop() ?? this.#open()
     this.#all.add(session)
     try {
       await requireOwnSession(session, what)

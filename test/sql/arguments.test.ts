@@ -185,6 +185,16 @@ const badChoices: BadCall[] = [
 
 const badOthers: BadCall[] = [
   ...[
+    "elect.acquire_lease('taken', 'bob', wait => true, backend => $)",
+    "elect.acquire_share('new', 'bob', wait => true, backend => $)",
+    "elect.refresh_candidates('{taken}', '{waits}', $)",
+  ].flatMap((call) =>
+    ['0', '-1'].map((bad) => ({
+      call: call.replace('$', bad),
+      message: `Invalid backend: expected the process id of a session, or null for this one, got ${bad}`,
+    })),
+  ),
+  ...[
     "elect.acquire_lease('new', 'bob', $)",
     "elect.acquire_lease('taken', 'bob', $, wait => true)",
     "elect.take_over('taken', 'bob', $)",

@@ -137,6 +137,39 @@ test.each([
   expect(heard.has(bobsChannel)).toBe(false)
 })
 
+describe('a place can name the session that is to be told, as where the one that asks is lent to others by a pooler:', () => {
+  test.each([
+    ['acquire_lease', `elect.acquire_lease($1, 'bob', '1 hour', wait => true, backend => $2)`],
+    ['refresh_candidates', `elect.refresh_candidates(ARRAY[$1], '{bob}', backend => $2)`],
+  ])('by %s', async (how, call) => {
+    const name = `named by ${how}`
+    const token = await grantTo(client, name, 'ada')
+    if (how === 'refresh_candidates') await standAll(bobs, name, 'bob')
+    await bobs.query(`SELECT ${call}`, [name, await backendPid(carols)])
+    await listener.heard()
+    await release(client, name, token)
+    const heard = await listener.heard()
+    expect(heard.get(carolsChannel)).toMatchObject([{ event: 'granted', holder: 'bob' }])
+    expect(heard.has(bobsChannel)).toBe(false)
+  })
+
+  test('by acquire_share', async () => {
+    const name = 'named by acquire_share'
+    await client.query(`SELECT elect.acquire_share($1, 'ada', exclusive => true)`, [name])
+    const share = await scalar<string>(client, 'SELECT lease FROM elect.get_shares($1)', [name])
+    const token = await scalar<string>(client, 'SELECT token FROM elect.get_shares($1)', [name])
+    await bobs.query(`SELECT elect.acquire_share($1, 'bob', wait => true, backend => $2)`, [
+      name,
+      await backendPid(carols),
+    ])
+    await listener.heard()
+    await client.query('SELECT elect.release_lease($1, $2)', [share, token])
+    const heard = await listener.heard()
+    expect(heard.get(carolsChannel)).toMatchObject([{ event: 'granted', holder: 'bob' }])
+    expect(heard.has(bobsChannel)).toBe(false)
+  })
+})
+
 test('nothing is told by standing in line, refreshing, looking, leaving, or a hand-off that is rolled back', async () => {
   const { token } = await leaseWithLine('quiet')
   await stand(bobs, 'quiet', 'bob', { priority: 3 })

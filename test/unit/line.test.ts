@@ -24,7 +24,7 @@ function setUp() {
   const { logger } = new RecordingLog()
   const parts = { clock, random: () => 0, logger }
   const heartbeat = new Heartbeat({ executor: database, ...parts })
-  const notifier = new Notifier(database, { ...parts, retryIntervalMs: 500 })
+  const notifier = new Notifier(database, { ...parts, retryIntervalMs: 500, pollIntervalMs: 1000 })
   const line = new Line(heartbeat, notifier)
   const timing = resolveTiming({ ttlMs: 15_000 })
   const woken: string[] = []

@@ -25,7 +25,13 @@ function setUp() {
     backend += 1
   })
   const log = new RecordingLog()
-  const parts = { clock, random: () => 0.5, logger: log.logger, retryIntervalMs: RETRY_MS }
+  const parts = {
+    clock,
+    random: () => 0.5,
+    logger: log.logger,
+    retryIntervalMs: RETRY_MS,
+    pollIntervalMs: 1000,
+  }
   const notifier = new Notifier(database, parts)
   const heard: (string | undefined)[] = []
   const watchSession = () => notifier.watchSession((message) => void heard.push(message))

@@ -21,6 +21,7 @@ function setUp({ random = () => 0.5 }: { random?: Random } = {}) {
     random,
     logger: log.logger,
     retryIntervalMs: RETRY_MS,
+    pollIntervalMs: 1000,
   })
   const wakes: string[] = []
   const watch = (name: string) => notifier.watch(name, () => void wakes.push(name))

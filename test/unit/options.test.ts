@@ -20,6 +20,8 @@ describe('options of a client', () => {
     const { logger, ...options } = resolveOptions({})
     expect(options).toEqual({
       connection: {},
+      listenConnection: undefined,
+      pollIntervalMs: 1000,
       holder: undefined,
       drainTimeoutMs: 10_000,
       clock: systemClock,
@@ -33,6 +35,9 @@ describe('options of a client', () => {
     const given = {
       connection: { host: 'db.example', port: 6432 },
       connectionString: 'postgres://app@other.example/app',
+      listenConnection: { host: 'direct.example' },
+      listenConnectionString: 'postgres://app@direct.example/app',
+      pollIntervalMs: 250,
       holder: 'worker-7',
       drainTimeoutMs: 0,
       logger: new RecordingLog().logger,
@@ -48,8 +53,20 @@ describe('options of a client', () => {
       connectionString: 'postgres://app@other.example/app',
     })
     expect(timing).toEqual(resolveTiming({ ttlMs: 600, renewIntervalMs: 100 }))
-    const { holder, drainTimeoutMs, logger, clock, random } = given
-    expect(others).toEqual({ holder, drainTimeoutMs, logger, clock, random })
+    const { holder, drainTimeoutMs, pollIntervalMs, logger, clock, random } = given
+    const listenConnection = {
+      host: 'direct.example',
+      connectionString: 'postgres://app@direct.example/app',
+    }
+    expect(others).toEqual({
+      listenConnection,
+      holder,
+      drainTimeoutMs,
+      pollIntervalMs,
+      logger,
+      clock,
+      random,
+    })
   })
 
   const refused: [options: unknown, message: RegExp][] = [
@@ -60,6 +77,11 @@ describe('options of a client', () => {
     [{ connectionString: 5 }, /^Invalid connectionString: expected text, got number$/],
     [{ connection: 'postgres://localhost' }, /^Invalid connection: .* got string$/],
     [{ connection: null }, /^Invalid connection: /],
+    [{ listenConnectionString: {} }, /^Invalid listenConnectionString: expected text, got object$/],
+    [{ listenConnection: 'postgres://localhost' }, /^Invalid listenConnection: .* got string$/],
+    [{ listenConnection: null }, /^Invalid listenConnection: /],
+    [{ pollIntervalMs: 99 }, /^Invalid pollIntervalMs: expected milliseconds from 100 to 86400000, got 99$/],
+    [{ pollIntervalMs: '1s' }, /^Invalid pollIntervalMs: .* got string$/],
     [{ holder: '' }, /^Invalid holder: expected text of 1 to 491 bytes, got 0 bytes$/],
     [{ holder: 'x'.repeat(492) }, /^Invalid holder: .* got 492 bytes$/],
     [{ holder: 'a\0' }, /^Invalid holder: .* got NUL at 1$/],

@@ -48,10 +48,11 @@ export class ModelLeases {
 
   /** Answers for a {@link ScriptedDatabase}, in the session that it has at the time. */
   answers(backend: () => number = () => 0): Record<string, Answer> {
+    const told = (asked: Call['arguments']) => Number(asked.backend ?? backend())
     return {
       acquire_lease: ({ arguments: asked }: Call) => {
         const waiting =
-          asked.wait === true ? { priority: Number(asked.priority), backend: backend() } : undefined
+          asked.wait === true ? { priority: Number(asked.priority), backend: told(asked) } : undefined
         const ttlMs = Number.parseFloat(`${asked.ttl}`)
         return [this.acquire(`${asked.name}`, `${asked.holder}`, ttlMs, json(asked.metadata), waiting)]
       },
@@ -60,7 +61,7 @@ export class ModelLeases {
         const holders = asked.holders as string[]
         return (asked.names as string[]).map((name, index) => {
           const holder = holders[index] as string
-          this.line.refresh(name, holder, backend())
+          this.line.refresh(name, holder, told(asked))
           return this.candidacy(name, holder)
         })
       },
@@ -94,7 +95,7 @@ export class ModelLeases {
       get_lease: ({ arguments: asked }: Call) => this.get(`${asked.name}`),
       listen: ({ arguments: asked }: Call) =>
         (asked.names as string[]).map((name) => ({ name, channel: channelOf(name) })),
-      listen_here: () => [{ channel: sessionChannelOf(backend()) }],
+      listen_here: () => [{ channel: sessionChannelOf(backend()), backend: backend() }],
       unlisten: [],
     }
   }
@@ -162,7 +163,14 @@ export class ModelLeases {
   get(name: string): object[] {
     const lease = this.holding(name)
     if (lease === undefined) return []
-    return [{ ...this.#row(true, lease), acquired_at_ms: 0, step_down_requested: lease.stepDownRequested, in_grace: false }]
+    return [
+      {
+        ...this.#row(true, lease),
+        acquired_at_ms: 0,
+        step_down_requested: lease.stepDownRequested,
+        in_grace: false,
+      },
+    ]
   }
 
   /** What the database knows of the lease's holder; undefined: vacant. */

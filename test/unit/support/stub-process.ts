@@ -19,6 +19,10 @@ interface StubProcessOptions extends TimingOptions {
   model?: ModelLeases
   random?: Random
   drainTimeoutMs?: number
+  /** Its session is one that a pooler lends to others, too. */
+  isBehindPooler?: boolean
+  /** It has a connection for LISTEN alone. */
+  listensElsewhere?: boolean
 }
 
 /** One process of an application: all that a client puts together, on a stubbed clock and a scripted connection. */
@@ -31,11 +35,14 @@ export class StubProcess {
   readonly context: ElectionContext
   readonly timing: Timing
   readonly heartbeat: Heartbeat
+  /** The connection that listens: the same one, unless it listens elsewhere. */
+  readonly ears: ScriptedDatabase
   /** The process id of its session, as the server knows it: another one after each loss. */
   backend: number
 
   constructor(options: StubProcessOptions = {}) {
-    const { clock = new StubClock(), random = () => 0.5, drainTimeoutMs = 1000, model, ...timing } = options
+    const { clock = new StubClock(), random = () => 0.5, drainTimeoutMs = 1000, model, ...others } = options
+    const { isBehindPooler = false, listensElsewhere = false, ...timing } = others
     this.clock = clock
     this.model = model ?? new ModelLeases(clock)
     this.backend = this.model.connect()
@@ -52,7 +59,14 @@ export class StubProcess {
     this.heartbeat = new Heartbeat({ executor: this.database, ...parts })
     this.database.on('lost', () => this.heartbeat.hurry())
     const { retryIntervalMs } = this.timing
-    const notifier = new Notifier(this.database, { ...parts, retryIntervalMs })
+    this.ears = listensElsewhere ? this.#openEars() : this.database
+    this.database.isBehindPooler = isBehindPooler
+    const notifier = new Notifier(this.ears, {
+      ...parts,
+      retryIntervalMs,
+      pollIntervalMs: 1000,
+      isSeparate: listensElsewhere,
+    })
     this.context = {
       ...parts,
       executor: this.database,
@@ -69,7 +83,22 @@ export class StubProcess {
       holderLabel: undefined,
       drainTimeoutMs,
     }
-    this.model.onTold((channel, message) => this.database.emit('notified', channel, message))
+    // What a session behind a pooler would hear goes to whoever has it at the time.
+    if (this.ears !== this.database || !isBehindPooler) {
+      this.model.onTold((channel, message) => this.ears.emit('notified', channel, message))
+    }
+  }
+
+  #openEars(): ScriptedDatabase {
+    let backend = this.model.connect()
+    const ears = new ScriptedDatabase(
+      this.clock,
+      this.model.answers(() => backend),
+    )
+    ears.on('lost', () => {
+      backend = this.model.connect()
+    })
+    return ears
   }
 
   request(name = 'job', holder = 'me', priority = 0): LeaseRequest {

@@ -124,7 +124,9 @@ async function unlessAborted(lease: Lease, signal: AbortSignal): Promise<Lease> 
 /** How long a refused candidate waits before it looks again, unless it is woken. */
 export function nextAttemptInMs(answer: Candidacy, self: string, timing: Timing, random: Random): number {
   const rank = answer.rank ?? 0
-  if (answer.holder === null || answer.holder === self) {
+  // After a fail-over it counts as held, by somebody who may not be known.
+  const isInGrace = answer.holder === null && answer.expiresInMs !== null
+  if (!isInGrace && (answer.holder === null || answer.holder === self)) {
     const unsettledMs = Math.min(UNSETTLED_RETRY_MS, timing.retryIntervalMs) + rank * RANK_DELAY_MS
     return jittered(unsettledMs, random, 0.5)
   }

@@ -37,6 +37,8 @@ describe('the next attempt', () => {
     ['a lease that does not expire: about a TTL later', { expiresInMs: null }, 13_500, 16_500],
     ['a lease that changes hands: soon', { holder: null, expiresInMs: null }, 50, 150],
     ['the same behind two: half a second later', { holder: null, expiresInMs: null, rank: 2 }, 300, 900],
+    ['a lease in its grace, whose holder nobody knows: just after that', { holder: null }, 9002, 9002],
+    ['the same behind two: later', { holder: null, rank: 2 }, 9502, 9502],
     ['neither yes nor no: soon', { granted: null, holder: null, expiresInMs: null }, 50, 150],
     ['a yes that came too late: soon, under the same name', { holder: 'me' }, 50, 150],
   ]
@@ -49,7 +51,7 @@ describe('the next attempt', () => {
 
   test('at a lease that is unsettled is no later than a retry', () => {
     const quick = resolveTiming({ ttlMs: 15_000, retryIntervalMs: 30 })
-    expect(nextAttemptInMs({ ...answer, holder: null }, 'me', quick, () => 0.5)).toBe(30)
+    expect(nextAttemptInMs({ ...answer, holder: null, expiresInMs: null }, 'me', quick, () => 0.5)).toBe(30)
   })
 })
 

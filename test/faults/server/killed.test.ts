@@ -15,7 +15,7 @@ import { History, moment } from '../support/history.ts'
 import { checkHistory } from '../support/history-checker.ts'
 import { scaled, seed, timeoutFor } from '../support/scale.ts'
 import { type FaultServer, startFaultServer } from '../support/server.ts'
-import { cannotFreeze } from '../support/server-processes.ts'
+import { skipWithoutProc } from '../support/server-processes.ts'
 import { SessionContender } from '../support/server-sessions.ts'
 
 const runs = scaled(5, 'RUNS')
@@ -63,8 +63,9 @@ function cast(history: History): { contenders: SessionContender[]; loadMs: () =>
   return { contenders, loadMs: () => 20 + random() * LOAD_MS_MAX }
 }
 
-describe.skipIf(cannotFreeze)(`kill -9 of the server, SEED=${seed} RUNS=${runs}`, () => {
-  test('no acknowledged grant is lost', timeoutFor(runs, 3_000), async () => {
+describe(`kill -9 of the server, SEED=${seed} RUNS=${runs}`, () => {
+  test('no acknowledged grant is lost', timeoutFor(runs, 3_000), async (context) => {
+    skipWithoutProc(context)
     const server = await startFaultServer()
     const settings = await server.ask(async (client) => (await client.query('SHOW fsync')).rows)
     expect(settings).toEqual([{ fsync: 'on' }])
@@ -86,7 +87,8 @@ describe.skipIf(cannotFreeze)(`kill -9 of the server, SEED=${seed} RUNS=${runs}`
   test(
     'where grants do not raise synchronous_commit, some are lost, and that is noticed',
     timeoutFor(20, 3_000),
-    async () => {
+    async (context) => {
+      skipWithoutProc(context)
       const server = await startFaultServer()
       await server.ask((client) =>
         client.query(`CREATE OR REPLACE FUNCTION elect.raise_durability() RETURNS void

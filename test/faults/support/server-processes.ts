@@ -5,9 +5,14 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import type { TestContext } from 'vitest'
 
-/** Why tests with servers that are killed or frozen cannot run here; undefined: they can. */
-export const cannotFreeze = existsSync('/proc/self/stat') ? undefined : 'no /proc'
+/** For tests that kill or freeze a server. */
+export function skipWithoutProc(context: TestContext): void {
+  if (existsSync('/proc/self/stat')) return
+  console.log('skipped: no /proc')
+  context.skip('skipped: no /proc')
+}
 
 const run = promisify(execFile)
 const WAIT_MS = 10_000

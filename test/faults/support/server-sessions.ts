@@ -41,14 +41,15 @@ export class SessionContender {
 
   /** Contends on a connection of its own until that is lost. */
   async contend(server: FaultServer): Promise<void> {
-    const client = await server.connect()
+    let client: pg.Client | undefined
     try {
+      client = await server.connect()
       await client.query(this.#plan.prelude)
       for (;;) await this.#step(client)
     } catch (error) {
       if (!isLoss(error)) throw error
     } finally {
-      void client.end().catch(() => undefined)
+      client?.end().catch(() => undefined)
     }
   }
 

@@ -127,6 +127,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/listen.sql
 \ir functions/listen_here.sql
 \ir functions/unlisten.sql
+\ir functions/get_channels.sql
+\ir functions/settle_session.sql
 \ir functions/grant_access.sql
 \ir functions/revoke_access.sql
 \ir functions/guard_write.sql

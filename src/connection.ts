@@ -10,9 +10,12 @@ import type { CompiledQuery } from 'kysely'
 import pg from 'pg'
 import type { Clock } from './clock.ts'
 import { ClosedError, ConnectionError, fromDriver, InvalidArgumentError } from './errors.ts'
+import { HostRound, type Opened } from './host-round.ts'
+import { type ConnectionOptions, resolveHosts, type TargetSession } from './hosts.ts'
 import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
-import { backendPid, commitLazily, type ExecuteOptions, type Executor } from './queries.ts'
+import type { ExecuteOptions, Executor } from './queries.ts'
+import { serverState, settleSession } from './session-queries.ts'
 import { Wakeup } from './wakeup.ts'
 
 interface ConnectionEvents {
@@ -32,9 +35,16 @@ interface ConnectionDependencies {
   readonly retryIntervalMs: number
   /** The option that says where to connect, for errors. Default `connection`. */
   readonly option?: string
+  /** The kinds of server that may be asked for. Default: those that can be written to. */
+  readonly allowed?: readonly TargetSession[]
+  /** A session whose client is gone is to end in the server, too, after about this long. */
+  readonly ttlMs: number
 }
 
 const PAUSE_FACTOR_MAX = 4
+
+/** However long the TTL: a session that nobody reads from is of no use to anybody. */
+const DEAD_AFTER_MS_MAX = 60_000
 
 /** How to read the types that come back: bool, int4, float8 and jsonb; all others are text. */
 const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
@@ -45,8 +55,10 @@ const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
 }
 
 export class ControlConnection extends EventEmitter<ConnectionEvents> implements Executor {
-  readonly #config: pg.ClientConfig
+  readonly #round: HostRound
   readonly #dependencies: ConnectionDependencies
+  /** The one in use, if any. */
+  #client: pg.Client | undefined
   #session: Promise<pg.Client> | undefined
   /** Sessions whose last answers may be undone by a fail-over. */
   readonly #distrusted = new WeakSet<pg.Client>()
@@ -57,17 +69,18 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   #closed = false
 
   /**
-   * @param config - where to connect, as for pg's `Client`
-   * @throws InvalidArgumentError if the driver does not understand the configuration.
+   * @param config - where to connect, as for pg's `Client`, but with any number of hosts
+   * @throws InvalidArgumentError if the configuration cannot be understood.
    */
-  constructor(config: pg.ClientConfig, dependencies: ConnectionDependencies) {
+  constructor(config: ConnectionOptions, dependencies: ConnectionDependencies) {
     super()
     // Each watcher of a lease may listen here.
     this.setMaxListeners(0)
     this.#closing = new Wakeup(dependencies.clock)
-    this.#config = config
     this.#dependencies = dependencies
-    this.#makeClient()
+    const hosts = resolveHosts(config, dependencies)
+    this.#round = new HostRound(hosts)
+    for (const host of hosts.hosts) this.#makeClient(host.config)
   }
 
   /** @throws ConnectionError if there is no answer in time: then the session is given up, and the outcome is unknown. */
@@ -127,7 +140,26 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       await this.#closing.wait(jittered(pauseMs, random, 0.5))
       if (this.#closed) throw new ClosedError()
     }
-    const client = this.#makeClient()
+    const client = await this.#round.open((config) => this.#open(config), destroySocket)
+    // It may have broken since its last answer.
+    if (client.connection.stream.destroyed) throw new ConnectionError('The connection broke at its start')
+    this.#client = client
+    client.on('notification', (message) => this.emit('notified', message.channel, message.payload ?? ''))
+    client.once('end', () => {
+      this.#session = undefined
+      this.#client = undefined
+      if (!this.#closed) logger.warn({}, 'lost a connection to the database')
+      this.emit('lost')
+    })
+    logger.debug({}, 'the control connection is up')
+    return client
+  }
+
+  /** Connects to one host, asks what it is, and settles the session: in one round trip. */
+  async #open(config: pg.ClientConfig): Promise<Opened<pg.Client>> {
+    if (this.#closed) throw new ClosedError()
+    const { logger, ttlMs } = this.#dependencies
+    const client = this.#makeClient(config)
     // Before connecting: a client without an error listener ends the process when the server ends the session.
     client.on('error', (error) => {
       logger.debug({ error: describeError(error) }, 'the control connection reported an error')
@@ -135,31 +167,45 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       destroySocket(client)
     })
     client.on('notice', (notice) => {
-      // Committed here, but not on the standby that this server was to wait for: a fail-over would undo it.
+      // Committed here, but not on the standby that this server was to wait for: a fail-over would undo it. Known by the place in the
+      // server that it comes from, as its words are in the server's language.
       if (notice.routine !== 'SyncRepWaitForLSN') return
       this.#distrusted.add(client)
       destroySocket(client)
     })
+    client.connection.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) => {
+      // Somebody has made the server read-only, such as before a switch to another. Do not wait for the next write to find that out.
+      if (status.parameterName !== 'default_transaction_read_only' || status.parameterValue !== 'on') return
+      if (this.#round.mustWrite && client === this.#client) this.#leave(client)
+    })
     try {
       await client.connect()
+      if (this.#closed) throw new ClosedError()
+      const executor = { execute: <Row>(query: CompiledQuery<Row>) => this.#ask<Row>(client, query) }
+      const backend = (client as { processID?: number }).processID ?? 0
+      const deadAfterMs = Math.min(ttlMs, DEAD_AFTER_MS_MAX)
+      const [server] = await Promise.all([
+        serverState(executor),
+        settleSession(executor, { backend, deadAfterMs }).catch(unlessRefused),
+      ])
+      if (server.backend === backend) this.#owned.add(client)
+      return { session: client, server }
     } catch (error) {
       // A socket that never got through would otherwise live on.
       destroySocket(client)
       throw fromDriver(error)
     }
-    if (this.#closed) {
-      destroySocket(client)
-      throw new ConnectionError('The connection was closed while it was being made')
+  }
+
+  /** Gives up a session in which nothing can be written any more: the next one is on another server, if there is one. */
+  #leave(client: pg.Client): void {
+    if (client === this.#client) {
+      this.#client = undefined
+      this.#round.turnAway()
+      // The only server that there is need not be asked again at once.
+      if (!this.#round.hasOthers) this.#failures = 1
     }
-    await this.#settle(client)
-    client.on('notification', (message) => this.emit('notified', message.channel, message.payload ?? ''))
-    client.once('end', () => {
-      this.#session = undefined
-      if (!this.#closed) logger.warn({}, 'lost a connection to the database')
-      this.emit('lost')
-    })
-    logger.debug({}, 'the control connection is up')
-    return client
+    destroySocket(client)
   }
 
   async #ask<Row>(
@@ -179,7 +225,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       } as pg.QueryConfig)
     const result = await ask(name).catch((error: unknown) => {
       // The first one of that text failed to be prepared, and those behind it in the pipeline had relied on it. They were not run.
-      if (name !== undefined && isUnprepared(error)) return ask(undefined)
+      if (name !== undefined && saysUnprepared(error)) return ask(undefined)
+      if (saysReadOnly(error)) this.#leave(client)
       throw error
     })
     // The answer was on its way with the warning.
@@ -188,32 +235,14 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     return result.rows
   }
 
-  /**
-   * What is granted or renewed is made durable by the functions themselves. All else on this connection (places in line, releases) costs
-   * no more than time if a crash undoes it, and others wait for it: it need not wait for the disk. A session that is shared through a
-   * pooler stays as it is.
-   */
-  async #settle(client: pg.Client): Promise<void> {
-    const executor = { execute: <Row>(query: CompiledQuery<Row>) => this.#ask<Row>(client, query) }
-    try {
-      const isOwn = (client as { processID?: number }).processID === (await backendPid(executor))
-      if (!isOwn) return
-      this.#owned.add(client)
-      await commitLazily(executor)
-    } catch (error) {
-      destroySocket(client)
-      throw fromDriver(error)
-    }
-  }
-
-  #makeClient(): pg.Client {
+  #makeClient(config: pg.ClientConfig): pg.Client {
     try {
       return new pg.Client({
         application_name: 'pg-elect',
         keepAlive: true,
         keepAliveInitialDelayMillis: 5000,
         connectionTimeoutMillis: this.#dependencies.timeoutMs,
-        ...this.#config,
+        ...config,
         ...({ binary: false } as pg.ClientConfig),
         // Many callers share this connection: they need not wait for each other's round trips.
         pipeline: true,
@@ -241,8 +270,19 @@ function statementName(text: string): string {
 }
 
 /** SQLSTATE 26000: there is no prepared statement of that name. */
-function isUnprepared(error: unknown): boolean {
+function saysUnprepared(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '26000'
+}
+
+/** SQLSTATE 25006: nothing can be written here. */
+function saysReadOnly(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '25006'
+}
+
+/** An unsettled session works, too: where the schema is not installed yet, or this role may not call it. */
+function unlessRefused(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return false
+  throw error
 }
 
 /** Gives a connection up without a goodbye, which a dead peer would never answer. */

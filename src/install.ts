@@ -2,8 +2,11 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { fromDriver, PoolerError, SchemaMissingError, SchemaNewerError } from './errors.ts'
 import { executorOf } from './guard.ts'
+import { HostRound, type Opened } from './host-round.ts'
+import { type ConnectionOptions, resolveHosts } from './hosts.ts'
 import type { Logger } from './logger.ts'
 import { backendPid, schemaVersion } from './queries.ts'
+import { serverState } from './session-queries.ts'
 
 /** Version of the schema that this package installs: the number of its last migration. */
 export const SCHEMA_VERSION = 1
@@ -17,15 +20,9 @@ const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url)
  * @throws SchemaNewerError if the database has a newer one; AccessDeniedError if the role may not install; PoolerError behind a connection
  * pooler, unless there is nothing to do.
  */
-export async function installSchema(config: pg.ClientConfig, logger: Logger): Promise<void> {
-  const client = new pg.Client({
-    application_name: 'pg-elect install',
-    connectionTimeoutMillis: 10_000,
-    ...config,
-  })
-  client.on('error', () => undefined)
+export async function installSchema(config: ConnectionOptions, logger: Logger): Promise<void> {
+  const client = await new HostRound(resolveHosts(config)).open(connect, (passedOver) => void end(passedOver))
   try {
-    await client.connect()
     const found = await installedVersion(client)
     if (found > SCHEMA_VERSION) throw new SchemaNewerError(found, SCHEMA_VERSION)
     if (found === SCHEMA_VERSION) return
@@ -34,8 +31,28 @@ export async function installSchema(config: pg.ClientConfig, logger: Logger): Pr
   } catch (error) {
     throw fromDriver(error)
   } finally {
-    await client.end().catch(() => undefined)
+    await end(client)
   }
+}
+
+async function connect(config: pg.ClientConfig): Promise<Opened<pg.Client>> {
+  const client = new pg.Client({
+    application_name: 'pg-elect install',
+    connectionTimeoutMillis: 10_000,
+    ...config,
+  })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    return { session: client, server: await serverState(executorOf(client)) }
+  } catch (error) {
+    await end(client)
+    throw error
+  }
+}
+
+async function end(client: pg.Client): Promise<void> {
+  await client.end().catch(() => undefined)
 }
 
 /** 0: none. */

@@ -100,14 +100,6 @@ export async function backendPid(executor: Executor): Promise<number> {
   return (await only(run(executor, sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`))).pid
 }
 
-/** Lets this session's commits be asynchronous, unless it was to wait for more than its own disk: the functions that need more raise it. */
-export async function commitLazily(executor: Executor): Promise<void> {
-  await run(
-    executor,
-    sql`SELECT set_config('synchronous_commit', 'off', false) WHERE current_setting('synchronous_commit') IN ('on', 'local', 'remote_write')`,
-  )
-}
-
 /** What a contender asks for; with a priority it stands in line if it is refused. */
 export interface AcquireRequest {
   readonly name: string

@@ -4,6 +4,7 @@ AS $$
 DECLARE
   reader CONSTANT text[] := ARRAY[
     'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
+    'get_channels()', 'settle_session(integer, interval)',
     -- A view runs the functions it names with the rights of its reader.
     'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)',
     'trigger_lease(pg_trigger)', 'get_guards(text)', 'get_candidates(text)', 'get_shares(text)', 'get_shared(text)',

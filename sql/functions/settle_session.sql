@@ -3,7 +3,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   -- Shorter ones would take a lost packet for a dead client.
-  dead_ms CONSTANT bigint := greatest(1000, extract(epoch FROM elect.valid_ttl(dead_after, 'dead_after')) * 1000);
+  dead_ms CONSTANT bigint := greatest(1000, (extract(epoch FROM elect.valid_ttl(dead_after, 'dead_after')) * 1000)::bigint);
   wanted record;
 BEGIN
   -- A pooler names a process of its own to its clients. What is set would stay with whoever gets this session next.

@@ -14,6 +14,7 @@ beforeAll(async () => {
 
 /** What may be called, by the kind of access. */
 const reader = [
+  'get_channels',
   'get_candidates',
   'get_guards',
   'get_lease',
@@ -25,6 +26,7 @@ const reader = [
   'listen',
   'remaining_time',
   'schema_version',
+  'settle_session',
   'trigger_lease',
   'unlisten',
 ]

@@ -1,0 +1,45 @@
+/** What is asked of a session itself, rather than of a lease: one function each, as in `queries.ts`. */
+import { sql } from 'kysely'
+import { type ExecuteOptions, type Executor, interval, only, run } from './sql-call.ts'
+
+/** Where a session is. */
+export interface ServerState {
+  /** The process that serves this session, by the server's own word. */
+  readonly backend: number
+  /** It is a standby. */
+  readonly isInRecovery: boolean
+  /** Nothing can be written in this session. */
+  readonly isReadOnly: boolean
+}
+
+/** No call of schema `elect`: it has to be answered before the schema is installed, too. */
+export async function serverState(executor: Executor): Promise<ServerState> {
+  const row = await only(
+    run(
+      executor,
+      sql<{
+        backend: number
+        in_recovery: boolean
+        read_only: boolean
+      }>`SELECT pg_backend_pid() AS backend, pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only')::boolean AS read_only`,
+    ),
+  )
+  return { backend: row.backend, isInRecovery: row.in_recovery, isReadOnly: row.read_only }
+}
+
+/** `elect.settle_session`: false if a connection pooler is in between, and then nothing was set. */
+export async function settleSession(
+  executor: Executor,
+  session: { backend: number; deadAfterMs: number },
+): Promise<boolean> {
+  const call = sql<{
+    settled: boolean
+  }>`SELECT elect.settle_session(backend => ${session.backend}::integer, dead_after => ${interval(session.deadAfterMs)}) AS settled`
+  return (await only(run(executor, call))).settled
+}
+
+/** `elect.get_channels`: what this session listens to. */
+export async function getChannels(executor: Executor, options?: ExecuteOptions): Promise<string[]> {
+  const call = sql<{ channel: string }>`SELECT channel FROM elect.get_channels()`
+  return (await run(executor, call, options)).map(({ channel }) => channel)
+}

@@ -2,8 +2,9 @@
  * The renewal loop: one statement a beat renews all leases of the process that are due, and refreshes all its places in line,
  * however many there are.
  *
- * A beat that fails is followed by quick retries, one at a time, until each lease's own deadline ends them: losing the connection
- * is not losing the lease. The heartbeat decides nothing about trust; it tells each lease what the database answered.
+ * A beat that fails is followed by quick retries until each lease's own deadline ends them: losing the connection is not losing the
+ * lease. There is never a second statement beside one that is under way: what a slow server has not answered is not asked of it again and
+ * again. The heartbeat decides nothing about trust; it tells each lease what the database answered.
  */
 import type { Clock, Instant, Timer } from './clock.ts'
 import { BusyError } from './errors.ts'
@@ -48,10 +49,18 @@ interface HeartbeatDependencies {
  */
 const EARLY_PART = 0.5
 
+/** One who waits for a renewal out of turn. */
+interface Asking {
+  resolve(): void
+  reject(error: unknown): void
+}
+
 export class Heartbeat {
   readonly #dependencies: HeartbeatDependencies
   /** When each lease or place is to be renewed next, by the monotonic clock. */
   readonly #dueAtMs = new Map<Renewable | Refreshable, number>()
+  /** Leases to be renewed by the next statement, whenever they are due, and who waits for that. */
+  readonly #asked = new Map<Renewable, Asking[]>()
   #timer: Timer | undefined
   #beating = false
 
@@ -87,14 +96,15 @@ export class Heartbeat {
   }
 
   /**
-   * Renews one lease now, beside the beat.
+   * Renews one lease now; while a statement is under way, as soon as that is over, together with all that are asked for meanwhile.
    *
    * @throws PgElectError if the database cannot be asked, or BusyError if it did not say yes or no; the lease is then tried again soon.
    */
-  async renewNow(lease: Renewable): Promise<void> {
-    const [answer] = await this.#renew([lease], [])
-    if (answer?.granted == null)
-      throw new BusyError(`Another transaction is at lease ${JSON.stringify(lease.name)}`)
+  renewNow(lease: Renewable): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#asked.set(lease, [...(this.#asked.get(lease) ?? []), { resolve, reject }])
+      if (!this.#beating) void this.#beat()
+    })
   }
 
   #nowMs(): number {
@@ -121,23 +131,42 @@ export class Heartbeat {
 
   async #beat(): Promise<void> {
     this.#beating = true
-    const now = this.#nowMs()
-    const due: (Renewable | Refreshable)[] = []
-    for (const [lease, dueAtMs] of this.#dueAtMs) {
-      if (dueAtMs <= now + lease.timing.renewIntervalMs * EARLY_PART) due.push(lease)
-    }
+    this.#arm()
+    const asked = new Map(this.#asked)
+    this.#asked.clear()
+    const due = this.#due()
+    const leases = [...new Set([...asked.keys(), ...due.filter(isLease)])]
     try {
-      if (due.length > 0) await this.#renew(due.filter(isLease), due.filter(isPlace))
+      const answers = leases.length + due.length > 0 ? await this.#renew(leases, due.filter(isPlace)) : []
+      for (const [place, lease] of leases.entries()) {
+        const isSettled = answers[place]?.granted != null
+        const busy = new BusyError(`Another transaction is at lease ${JSON.stringify(lease.name)}`)
+        for (const { resolve, reject } of asked.get(lease) ?? []) isSettled ? resolve() : reject(busy)
+      }
     } catch (error) {
-      this.#dependencies.logger.warn(
-        { leases: due.length, error: describeError(error) },
-        'a renewal failed, trying again until the deadline',
-      )
+      for (const { reject } of [...asked.values()].flat()) reject(error)
+      if (due.length > 0) {
+        this.#dependencies.logger.warn(
+          { leases: due.length, error: describeError(error) },
+          'a renewal failed, trying again until the deadline',
+        )
+      }
       for (const lease of due) this.#schedule(lease, this.#nextRetryAtMs(lease))
     } finally {
       this.#beating = false
-      this.#arm()
+      if (this.#asked.size > 0) void this.#beat()
+      else this.#arm()
     }
+  }
+
+  /** What is due now, with all that may ride along; nothing if nothing is. */
+  #due(): (Renewable | Refreshable)[] {
+    const now = this.#nowMs()
+    const all = [...this.#dueAtMs]
+    if (!all.some(([, dueAtMs]) => dueAtMs <= now)) return []
+    return all
+      .filter(([lease, dueAtMs]) => dueAtMs <= now + lease.timing.renewIntervalMs * EARLY_PART)
+      .map(([lease]) => lease)
   }
 
   async #renew(

@@ -184,12 +184,16 @@ export class FaultServer implements AsyncDisposable {
   }
 }
 
-/** Starts a server with the schema installed, which ends with the test that called this. */
-export async function startFaultServer(changes: ServerSettings = {}): Promise<FaultServer> {
+/**
+ * Starts a server with the schema installed, which ends with the test that called this.
+ *
+ * @param port - where clients will look for it; else a free one
+ */
+export async function startFaultServer(changes: ServerSettings = {}, port?: number): Promise<FaultServer> {
   const embedded = await startEmbeddedPostgres({
     binariesFolder: process.env.PG_ELECT_TEST_BINARIES || embeddedBinariesFolder(),
     settings: { ...settings, ...changes },
-    pickPort: quietPort,
+    pickPort: async () => port ?? (await quietPort()),
   })
   const server = new FaultServer({
     plan: embedded.plan,

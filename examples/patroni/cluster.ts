@@ -7,7 +7,8 @@ import { makeFolderOf, serverAccount } from '../../test/support/postgres/account
 import { Node } from './node.ts'
 import { freePorts } from './ports.ts'
 import { type Daemon, haveEnded, signalAll, startDaemon } from './processes.ts'
-import type { Programs } from './programs.ts'
+import { timelineOf } from './primary-session.ts'
+import type { EtcdApi, Programs } from './programs.ts'
 import { watchOver } from './watcher.ts'
 
 const NODES = 3
@@ -23,6 +24,12 @@ export interface ClusterPlan {
   readonly signal: AbortSignal
 }
 
+/** A node that can be written to. */
+export interface Primary {
+  readonly node: Node
+  readonly timeline: number
+}
+
 export class Cluster implements AsyncDisposable {
   readonly nodes: readonly Node[]
   /** Names all nodes; whoever connects is to find the one that can be written to. */
@@ -31,6 +38,7 @@ export class Cluster implements AsyncDisposable {
   readonly #folder: string
   readonly #release: () => void
   readonly #plan: ClusterPlan
+  readonly #password: string
 
   private constructor(
     plan: ClusterPlan,
@@ -42,6 +50,7 @@ export class Cluster implements AsyncDisposable {
     this.#folder = parts.folder
     this.#release = parts.release
     const hosts = parts.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')
+    this.#password = parts.password
     this.connectionString = `postgres://postgres:${parts.password}@${hosts}/postgres?target_session_attrs=read-write`
   }
 
@@ -67,6 +76,7 @@ export class Cluster implements AsyncDisposable {
           port: ports[2 * place] ?? 0,
           restPort: ports[2 * place + 1] ?? 0,
           etcdPort,
+          etcdApi: programs.etcdApi,
           postgresFolder: programs.postgresFolder,
           password,
           isSynchronous,
@@ -76,7 +86,7 @@ export class Cluster implements AsyncDisposable {
       progress(`starting etcd and three Patroni nodes in ${folder}`)
       const etcd = startDaemon({
         file: programs.etcd,
-        args: etcdArguments(etcdFolder, etcdPort, peerPort),
+        args: etcdArguments(programs.etcdApi, etcdFolder, etcdPort, peerPort),
         folder,
         logFile: join(etcdFolder, 'log'),
         account,
@@ -95,8 +105,13 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  get synchronous(): boolean {
+  get isSynchronous(): boolean {
     return this.#plan.isSynchronous
+  }
+
+  /** How to reach that node and no other. */
+  serverOf(node: Node): string {
+    return `postgres://postgres:${this.#password}@127.0.0.1:${node.port}/postgres`
   }
 
   /** The node that is the primary now and knows it; undefined while there is none. */
@@ -105,24 +120,29 @@ export class Cluster implements AsyncDisposable {
     return this.nodes.find((_node, place) => are[place])
   }
 
-  /** Resolves once another node than that one is the primary. */
-  async newPrimary(old: Node): Promise<Node> {
+  /** Resolves once another node than that one is the primary and can be written to. */
+  async newPrimary(old: Node): Promise<Primary> {
     return this.#until(`another primary than ${old.name}`, HEAL_TIMEOUT_MS, async () => {
       const others = this.nodes.filter((node) => node !== old)
       const are = await Promise.all(others.map((node) => node.isPrimary()))
-      return others.find((_node, place) => are[place])
+      const node = others.find((_node, place) => are[place])
+      // Patroni calls a node the primary when it begins to promote it, and learns its timeline later.
+      const timeline = node && (await timelineOf(this.serverOf(node)))
+      return node && timeline !== undefined ? { node, timeline } : undefined
     })
   }
 
   /** Resolves with the primary once all others stream from it and, where that is asked for, one of them synchronously. */
-  async healed(timeoutMs = HEAL_TIMEOUT_MS): Promise<Node> {
+  async healed(timeoutMs = HEAL_TIMEOUT_MS): Promise<Primary> {
     return this.#until('a primary and two streaming standbys', timeoutMs, async () => {
       const primary = await this.primary()
-      const status = await primary?.status()
-      if (status === undefined || status.role !== 'primary') return undefined
-      const isWhole = this.nodes.every((node) => node === primary || status.streaming.includes(node.name))
-      const isSafe = !this.synchronous || (await primary?.synchronousStandby()) !== undefined
-      return isWhole && isSafe ? primary : undefined
+      const streaming = await primary?.streaming()
+      if (primary === undefined || streaming === undefined) return undefined
+      const isWhole = this.nodes.every((node) => node === primary || streaming.includes(node.name))
+      const isSafe = !this.isSynchronous || (await primary.synchronousStandby()) !== undefined
+      if (!isWhole || !isSafe) return undefined
+      const timeline = await timelineOf(this.serverOf(primary))
+      return timeline === undefined ? undefined : { node: primary, timeline }
     })
   }
 
@@ -171,7 +191,7 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-function etcdArguments(folder: string, port: number, peerPort: number): string[] {
+function etcdArguments(api: EtcdApi, folder: string, port: number, peerPort: number): string[] {
   const client = `http://127.0.0.1:${port}`
   const peer = `http://127.0.0.1:${peerPort}`
   return [
@@ -183,5 +203,6 @@ function etcdArguments(folder: string, port: number, peerPort: number): string[]
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=etcd=${peer}`,
     '--log-level=warn',
+    ...(api === 'etcd' ? ['--enable-v2=true'] : []),
   ]
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { EtcdApi } from './programs.ts'
 
 /**
  * Patroni's clocks in seconds: small, so that a fail-over takes seconds. Patroni wants loop_wait + 2 × retry_timeout ≤ ttl; its smallest
@@ -17,6 +18,7 @@ export interface NodePlan {
   readonly port: number
   readonly restPort: number
   readonly etcdPort: number
+  readonly etcdApi: EtcdApi
   readonly postgresFolder: string
   readonly password: string
   readonly isSynchronous: boolean
@@ -24,13 +26,13 @@ export interface NodePlan {
 
 /** Patroni's configuration file of one node, as JSON, which is YAML too. */
 export function nodeConfig(plan: NodePlan): string {
-  const { name, folder, port, restPort, etcdPort, postgresFolder, password, isSynchronous } = plan
+  const { name, folder, port, restPort, etcdPort, etcdApi, postgresFolder, password, isSynchronous } = plan
   return JSON.stringify(
     {
       scope: 'pg-elect',
       name,
       restapi: { listen: `127.0.0.1:${restPort}`, connect_address: `127.0.0.1:${restPort}` },
-      etcd3: { host: `127.0.0.1:${etcdPort}` },
+      [etcdApi]: { host: `127.0.0.1:${etcdPort}` },
       bootstrap: {
         dcs: {
           ttl: PATRONI_TTL_S,

@@ -7,15 +7,6 @@ import { childrenOf, type Daemon, haveEnded, signalAll, startDaemon } from './pr
 const REST_TIMEOUT_MS = 1_000
 const END_TIMEOUT_MS = 10_000
 
-/** What a node says of itself. */
-export interface NodeStatus {
-  readonly role: string
-  readonly state: string
-  readonly timeline: number | undefined
-  /** Of a primary: the names of its standbys that stream. */
-  readonly streaming: readonly string[]
-}
-
 /** One Patroni and the PostgreSQL under it. */
 export class Node {
   readonly name: string
@@ -69,21 +60,13 @@ export class Node {
     return (await readFile(join(this.#plan.folder, 'log'), 'utf8').catch(() => '')).slice(-3_000)
   }
 
-  /** @returns undefined if it does not answer. */
-  async status(): Promise<NodeStatus | undefined> {
+  /** The names of the standbys that stream from it; undefined if it does not answer. */
+  async streaming(): Promise<string[] | undefined> {
     const answer = await this.#ask('/patroni').catch(() => undefined)
-    if (answer === undefined) return undefined
-    const status = (await answer.json().catch(() => undefined)) as RestStatus | undefined
-    if (status === undefined) return undefined
-    const { role, state, timeline, replication = [] } = status
-    return {
-      role: role === 'master' ? 'primary' : role,
-      state,
-      timeline,
-      streaming: replication
-        .filter((standby) => standby.state === 'streaming')
-        .map((standby) => standby.application_name),
-    }
+    const status = (await answer?.json().catch(() => undefined)) as RestStatus | undefined
+    return status?.replication
+      ?.filter(({ state }) => state === 'streaming')
+      .map(({ application_name }) => application_name)
   }
 
   /**
@@ -188,13 +171,7 @@ export class Node {
 
 /** Some of what Patroni answers. */
 interface RestStatus {
-  readonly role: string
-  readonly state: string
-  readonly timeline?: number
-  readonly replication?: readonly {
-    readonly application_name: string
-    readonly state: string
-  }[]
+  readonly replication?: readonly { readonly application_name: string; readonly state: string }[]
 }
 
 interface RestCluster {

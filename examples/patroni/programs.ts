@@ -1,13 +1,24 @@
 /** The programs that make up the cluster: where they are, what is missing, and how to get it. */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access, readdir, rm, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+
+/**
+ * Up to 3.0.2, Patroni on etcd's v3 API overwrites the leader key without comparing it: a primary that was paused for longer than its ttl
+ * can take the key back from its successor, and both are primaries for a while (https://github.com/patroni/patroni/pull/2689). On the
+ * v2 API, which etcd has up to 3.5, it compares.
+ */
+export type EtcdApi = 'etcd' | 'etcd3'
+const COMPARES_ON_V3 = [3, 0, 3]
 
 /** Where everything is. */
 export interface Programs {
   readonly patroni: string
   readonly etcd: string
+  /** The section of Patroni's configuration, and so the API of etcd that it speaks. */
+  readonly etcdApi: EtcdApi
   /** The folder with `postgres`, `initdb`, `pg_ctl`, `pg_basebackup` and `pg_rewind`. */
   readonly postgresFolder: string
 }
@@ -41,7 +52,8 @@ export async function findPrograms(): Promise<Programs> {
     newestPostgres(),
   ])
   if (patroni !== undefined && etcd !== undefined && postgresFolder !== undefined) {
-    return { patroni, etcd, postgresFolder }
+    const etcdApi = atLeast(await versionOf(patroni), COMPARES_ON_V3) ? 'etcd3' : 'etcd'
+    return { patroni, etcd, etcdApi, postgresFolder }
   }
   const found = { patroni, etcd, postgres: postgresFolder }
   const missing = (Object.keys(PACKAGES) as ProgramName[]).filter((name) => found[name] === undefined)
@@ -107,6 +119,20 @@ async function aptGet(...args: string[]): Promise<void> {
   if (code !== 0) {
     throw new ProgramsMissingError(`apt-get ${args[0]} failed (${code}):\n${output.trim().slice(-2_000)}`)
   }
+}
+
+/** Such as [3, 0, 2] for "patroni 3.0.2". */
+async function versionOf(program: string): Promise<number[]> {
+  const { stdout } = await promisify(execFile)(program, ['--version'])
+  return (/\d+(\.\d+)*/.exec(stdout)?.[0] ?? '').split('.').map(Number)
+}
+
+function atLeast(version: readonly number[], wanted: readonly number[]): boolean {
+  for (const [place, number] of wanted.entries()) {
+    const difference = (version[place] ?? 0) - number
+    if (difference !== 0) return difference > 0
+  }
+  return true
 }
 
 async function onPath(name: string): Promise<string | undefined> {

@@ -1,8 +1,8 @@
 import { uptime } from 'node:os'
 
-/** One moment, as three clocks show it. Only differences between two instants of one process mean anything. */
+/** One moment, as three clocks show it. Only differences between two instants of one process, in whichever thread, mean anything. */
 export interface Instant {
-  /** CLOCK_MONOTONIC: exact, but it stands still while the machine is suspended. */
+  /** CLOCK_MONOTONIC: exact, and one for all threads, but it stands still while the machine is suspended. */
   readonly monotonicMs: number
   /** Time since boot: goes on during suspend, in coarse steps. */
   readonly uptimeMs: number
@@ -46,7 +46,13 @@ export function elapsedMs(from: Instant, to: Instant): number {
 /** The clocks of this machine. */
 export const systemClock: Clock = {
   now() {
-    return { monotonicMs: performance.now(), uptimeMs: uptime() * 1000, wallMs: Date.now() }
+    // Not performance.now(): it begins anew in each thread.
+    const [seconds, nanoseconds] = process.hrtime()
+    return {
+      monotonicMs: seconds * 1000 + nanoseconds / 1e6,
+      uptimeMs: uptime() * 1000,
+      wallMs: Date.now(),
+    }
   },
   setTimer(callback, delayMs) {
     const timeout = setTimeout(callback, Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(delayMs))))

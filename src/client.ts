@@ -28,8 +28,8 @@ import { Mutex, type MutexOptions } from './primitives/mutex.ts'
 import { Primitives } from './primitives/primitives.ts'
 import type { SwapOptions } from './primitives/register.ts'
 import { getLease, getLeaseState, type LeaseInfo } from './queries.ts'
-import { tryLease } from './request.ts'
 import { SpareSessions } from './spare-sessions.ts'
+import { tryLease } from './try-lease.ts'
 
 /** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
 export interface AcquireOptions extends LeaseOptions, WaitOptions {
@@ -57,12 +57,16 @@ export class PgElect extends Primitives implements AsyncDisposable {
   readonly #listenConnection: ControlConnection
   readonly #notifier: Notifier
   readonly #heartbeat: Heartbeat
+  readonly #workerHeartbeat: WorkerHeartbeat | undefined
   readonly #advisoryLocks: AdvisoryLocks
   readonly #context: ElectionContext & PrimitiveContext
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
-  /** @throws InvalidArgumentError if an option is unknown or out of range, or the durations do not fit each other. */
+  /**
+   * @throws InvalidArgumentError if an option is unknown or out of range, the durations do not fit each other, or the heartbeat is to
+   * have a thread and cannot.
+   */
   constructor(options: PgElectOptions = {}) {
     super()
     this.#options = resolveOptions(options)
@@ -90,11 +94,13 @@ export class PgElect extends Primitives implements AsyncDisposable {
       isSeparate: listenConnection !== undefined,
     })
     this.#advisoryLocks = new AdvisoryLocks(this.#connection)
+    // When nothing can be refused any more: it would go on without its client.
+    this.#workerHeartbeat = this.#startWorker()
     // One listener for each candidate and each term: many are no leak.
     setMaxListeners(0, this.#closing.signal)
     this.#context = {
       executor: this.#connection,
-      heartbeat: this.#heartbeat,
+      heartbeat: this.#workerHeartbeat ?? this.#heartbeat,
       notifier: this.#notifier,
       line: new Line(this.#heartbeat, this.#notifier),
       clock,
@@ -306,7 +312,21 @@ export class PgElect extends Primitives implements AsyncDisposable {
     await endAll()
     this.#notifier.close()
     const connections = new Set([this.#connection, this.#listenConnection, this.#swapConnection])
-    await Promise.all([...connections, this.#context.sessions].map((connection) => connection.close()))
+    const all = [...connections, this.#context.sessions, this.#workerHeartbeat]
+    await Promise.all(all.map((one) => one?.close()))
+  }
+
+  #startWorker(): WorkerHeartbeat | undefined {
+    const { worker, timing, clock, logger } = this.#options
+    if (worker === undefined) return undefined
+    const { queryTimeoutMs: timeoutMs, retryIntervalMs, ttlMs } = timing
+    return new WorkerHeartbeat({
+      thread: startThread({ ...worker, timeoutMs, retryIntervalMs, ttlMs }),
+      mainHeartbeat: this.#heartbeat,
+      hangTimeoutMs: worker.hangTimeoutMs,
+      clock,
+      logger,
+    })
   }
 
   #request(name: string, options: LeaseOptions, alsoKnown: readonly string[] = []): LeaseRequest {

@@ -85,7 +85,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
 
   /** @throws ConnectionError if there is no answer in time: then the session is given up, and the outcome is unknown. */
   async execute<Row>(query: CompiledQuery<Row>, options: ExecuteOptions = {}): Promise<Row[]> {
-    const client = await this.#connected()
+    const client = await this.#connected().catch((error: unknown) => {
+      if (!(error instanceof ConnectionError)) throw error
+      throw new ConnectionError(error.message, { cause: error.cause, mayHaveTakenEffect: false })
+    })
     try {
       return await this.#ask(client, query, options)
     } catch (error) {

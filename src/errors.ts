@@ -73,15 +73,22 @@ export class BusyError extends PgElectError {
   }
 }
 
-/** The server cannot be reached, did not answer in time, or the connection broke: whether the request took effect is unknown. */
+/**
+ * The server cannot be reached, did not answer in time, or the connection broke. Whether the request took effect is unknown, unless
+ * `mayHaveTakenEffect` is false.
+ */
 export class ConnectionError extends PgElectError {
+  /** False: the request was never sent, as there was no connection to send it on. */
+  readonly mayHaveTakenEffect: boolean
+
   /** Whether the server itself said so, over a connection that may still be up, rather than nobody having answered. */
   get isReported(): boolean {
     return isServerReport(this.cause)
   }
 
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, options: ErrorOptions & { mayHaveTakenEffect?: boolean } = {}) {
     super('PG_ELECT_CONNECTION', message, options)
+    this.mayHaveTakenEffect = options.mayHaveTakenEffect ?? true
   }
 }
 

@@ -40,8 +40,12 @@ export async function requestLease(
   return keepOpen(context, ask())
 }
 
-/** Asks once for a lease, for a contender that does not come back. Null if it is refused. */
-export async function tryLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+/**
+ * Asks once for a lease. Null if it is refused.
+ *
+ * @throws ConnectionError if no answer comes: it may then have been granted, to a contender that has to ask again or give it back.
+ */
+export async function askOnce(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
   const outcome = await requestLease(context, request)
   if (outcome instanceof Lease) return outcome
   const { holder, lease: name, token } = outcome

@@ -6,7 +6,7 @@ import type { LeaseRequest } from '../holding.ts'
 import type { Lease } from '../lease.ts'
 import { type LeaseOptions, resolveLeaseOptions } from '../options.ts'
 import type { Executor, Metadata } from '../queries.ts'
-import { tryLease } from '../request.ts'
+import { tryLease } from '../try-lease.ts'
 import type { ShareRequest } from '../share-queries.ts'
 import type { Timing } from '../timing.ts'
 

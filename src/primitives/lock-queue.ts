@@ -8,6 +8,7 @@ import type { Candidacy } from '../queries.ts'
 import { received } from '../request.ts'
 import type { SpareSession } from '../spare-sessions.ts'
 import type { BindingContext } from '../takeover.ts'
+import { giveBackLater, mayBeGranted } from '../try-lease.ts'
 import { Wakeup } from '../wakeup.ts'
 import { unlessStopped } from './stopped.ts'
 
@@ -39,6 +40,7 @@ async function tryOnce(context: BindingContext, request: LeaseRequest): Promise<
     if (outcome instanceof Lease) return outcome
   } catch (error) {
     context.sessions.discard(session)
+    if (mayBeGranted(error)) giveBackLater(context, request)
     throw error
   }
   context.sessions.giveBack(session)
@@ -56,12 +58,14 @@ async function waitInQueue(
   const longestMs = Math.min(WAIT_MS_MAX, Math.ceil(timing.ttlMs * WAIT_PART_OF_TTL))
   const pause = new Wakeup(clock)
   let session: SpareSession | undefined
+  let isUnknown = false
   while (!signal.aborted) {
     const askedMs = clock.now().monotonicMs
     let delayMs = 0
     try {
       session ??= await sessions.borrow(WHAT)
       const outcome = await ask(context, request, session, longestMs)
+      isUnknown = false
       if (outcome instanceof Lease && !signal.aborted) return outcome
       if (outcome instanceof Lease) {
         await outcome.release()
@@ -75,11 +79,16 @@ async function waitInQueue(
       // Nobody knows what it holds in the server.
       if (session !== undefined) sessions.discard(session)
       session = undefined
-      if (!isTransient(error)) throw error
+      isUnknown ||= mayBeGranted(error)
+      if (!isTransient(error)) {
+        if (isUnknown) giveBackLater(context, request)
+        throw error
+      }
       delayMs = jittered(timing.retryIntervalMs, random, 0.5)
     }
     if (delayMs > 0) await pause.wait(delayMs, signal)
   }
+  if (isUnknown) giveBackLater(context, request)
   if (session !== undefined) sessions.giveBack(session)
   return undefined
 }

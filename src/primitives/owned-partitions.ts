@@ -4,7 +4,7 @@ import { jittered } from '../jitter.ts'
 import type { Lease } from '../lease.ts'
 import { describeError } from '../logger.ts'
 import { releaseLease } from '../queries.ts'
-import { tryLease } from '../request.ts'
+import { askOnce } from '../request.ts'
 import type { PartitionInfo } from '../share-queries.ts'
 import type { PrimitiveContext } from './context.ts'
 import { tellGroup } from './partition-queries.ts'
@@ -84,7 +84,7 @@ export class OwnedPartitions {
       if (token !== null) {
         await releaseLease(executor, { name, token }, { timeoutMs: this.#request.timing.queryTimeoutMs })
       }
-      lease = await tryLease(this.#context, { ...this.#request, name })
+      lease = await askOnce(this.#context, { ...this.#request, name })
     } catch (error) {
       if (!isTransient(error)) this.#run.failed(error)
       logger.info({ lease: name, error: describeError(error) }, 'could not ask for a partition')

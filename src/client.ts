@@ -30,6 +30,8 @@ import type { SwapOptions } from './primitives/register.ts'
 import { getLease, getLeaseState, type LeaseInfo } from './queries.ts'
 import { SpareSessions } from './spare-sessions.ts'
 import { tryLease } from './try-lease.ts'
+import { startThread } from './worker-heartbeat/start-thread.ts'
+import { WorkerHeartbeat } from './worker-heartbeat/worker-heartbeat.ts'
 
 /** Options of {@link PgElect.acquire} and {@link PgElect.withLease}. */
 export interface AcquireOptions extends LeaseOptions, WaitOptions {

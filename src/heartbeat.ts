@@ -25,6 +25,22 @@ export interface Renewable {
   refused(answer: LeaseAnswer): void
 }
 
+/** A lease that can also be told that it is lost. */
+export interface KeptLease extends Renewable {
+  lose(why: string): void
+}
+
+/** What keeps leases up: this heartbeat, or one in a thread of its own. */
+export interface LeaseHeartbeat {
+  /** As {@link Heartbeat.add}. */
+  add(lease: KeptLease, withinMs?: number): void
+  remove(lease: KeptLease): void
+  /** As {@link Heartbeat.renewNow}. */
+  renewNow(lease: KeptLease): Promise<void>
+  /** Tells the lease at once what became of it while the event loop was blocked, if anybody can know. */
+  catchUp?(lease: KeptLease): void
+}
+
 /** A place in line that the heartbeat keeps. */
 export interface Refreshable {
   readonly name: string
@@ -55,7 +71,7 @@ interface Asking {
   reject(error: unknown): void
 }
 
-export class Heartbeat {
+export class Heartbeat implements LeaseHeartbeat {
   readonly #dependencies: HeartbeatDependencies
   /** When each lease or place is to be renewed next, by the monotonic clock. */
   readonly #dueAtMs = new Map<Renewable | Refreshable, number>()
@@ -63,6 +79,7 @@ export class Heartbeat {
   readonly #asked = new Map<Renewable, Asking[]>()
   #timer: Timer | undefined
   #beating = false
+  readonly #onSettled: (() => void)[] = []
 
   constructor(dependencies: HeartbeatDependencies) {
     this.#dependencies = dependencies
@@ -105,6 +122,11 @@ export class Heartbeat {
       this.#asked.set(lease, [...(this.#asked.get(lease) ?? []), { resolve, reject }])
       if (!this.#beating) void this.#beat()
     })
+  }
+
+  /** Resolves once no beat is under way: what was removed is told nothing any more. */
+  async settled(): Promise<void> {
+    if (this.#beating) await new Promise<void>((resolve) => this.#onSettled.push(resolve))
   }
 
   #nowMs(): number {
@@ -154,6 +176,7 @@ export class Heartbeat {
       for (const lease of due) this.#schedule(lease, this.#nextRetryAtMs(lease))
     } finally {
       this.#beating = false
+      for (const resolve of this.#onSettled.splice(0)) resolve()
       if (this.#asked.size > 0) void this.#beat()
       else this.#arm()
     }

@@ -1,7 +1,7 @@
 import type { Clock, Instant, Timer } from './clock.ts'
 import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
-import type { Heartbeat } from './heartbeat.ts'
+import type { LeaseHeartbeat } from './heartbeat.ts'
 import type { Random } from './jitter.ts'
 import { transferLease } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
@@ -13,7 +13,7 @@ import { Wakeup } from './wakeup.ts'
 /** What leases of one client share. */
 export interface LeaseContext {
   readonly executor: Executor
-  readonly heartbeat: Heartbeat
+  readonly heartbeat: LeaseHeartbeat
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -107,15 +107,31 @@ export class Holding implements AsyncDisposable {
 
   /** Whether this process may still act as the holder. Computed afresh each time, so it is right also after a blocked event loop. */
   get isHeld(): boolean {
-    if (this.#loss !== undefined || this.#release !== undefined) return false
-    if (this.remainingMs > 0) return true
+    if (this.#isGivenUp) return false
+    this.#catchUp()
+    if (this.#isGivenUp) return false
+    if (this.#trustedMs > 0) return true
     this.lose('it was not renewed before its deadline')
     return false
   }
 
   /** Milliseconds until this process stops trusting the lease unless it is renewed. Zero or less: not held. */
   get remainingMs(): number {
+    this.#catchUp()
+    return this.#trustedMs
+  }
+
+  get #trustedMs(): number {
     return remainingMs(this.#trust, this.#context.clock.now())
+  }
+
+  get #isGivenUp(): boolean {
+    return this.#loss !== undefined || this.#release !== undefined
+  }
+
+  /** Takes in what another thread knows of it. Never after its end: nothing revives it. */
+  #catchUp(): void {
+    if (!this.#isGivenUp) this.#context.heartbeat.catchUp?.(this)
   }
 
   /** @throws LeaseLostError if the lease is not held any more. */
@@ -228,15 +244,15 @@ export class Holding implements AsyncDisposable {
 
   /** @internal */
   extended(sentAt: Instant, expiresInMs: number | null): void {
-    if (!this.isHeld) {
-      // The renewal came through after the deadline had passed here: what is lost stays lost, but nobody need wait for it.
-      if (this.#loss !== undefined) void this.#releaseHere().catch(() => undefined)
-      return
+    if (!this.#isGivenUp) {
+      // Also where the deadline before has passed meanwhile and nobody has seen it: that the token is the same proves that nobody else
+      // has held the lease.
+      const trust = trustIn(this.timing, sentAt, expiresInMs)
+      this.#trust = longerTrust(this.#trust, trust, this.#context.clock.now())
+      if (this.isHeld) this.#watchDeadline()
     }
-    const { clock } = this.#context
-    const trust = trustIn(this.timing, sentAt, expiresInMs)
-    this.#trust = longerTrust(this.#trust, trust, clock.now())
-    this.#watchDeadline()
+    // The renewal came through after the deadline had passed here: what is lost stays lost, but nobody need wait for it.
+    if (this.#loss !== undefined) void this.#releaseHere().catch(() => undefined)
   }
 
   /** @internal */
@@ -250,7 +266,7 @@ export class Holding implements AsyncDisposable {
 
   /** @internal The lease is known to be lost. */
   lose(why: string): void {
-    if (this.#loss !== undefined || this.#release !== undefined) return
+    if (this.#isGivenUp) return
     this.#loss = new LeaseLostError(this.name, why)
     this.#deadlineTimer?.cancel()
     this.#context.heartbeat.remove(this)

@@ -15,6 +15,7 @@ import type { Random } from './jitter.ts'
 import { defaultLogger, type Logger } from './logger.ts'
 import type { Metadata } from './queries.ts'
 import { requireDuration, resolveTiming, type Timing, type TimingOptions } from './timing.ts'
+import { type HeartbeatPlace, resolveWorker, type WorkerOptions } from './worker-heartbeat/worker-options.ts'
 
 /** Options of a client. Durations are in milliseconds; their relations are checked when the client is made. */
 export interface PgElectOptions extends TimingOptions {
@@ -40,6 +41,17 @@ export interface PgElectOptions extends TimingOptions {
    * holder must be unique to one contender. Up to 491 bytes. Default `host:pid`.
    */
   holder?: string | undefined
+  /**
+   * Where leases are renewed. `main`: in the main loop; one that is blocked for longer than the TTL loses them. `worker`: in a thread with
+   * a connection of its own, which goes on while the main loop is blocked, for at most `hangTimeoutMs`. Then `connection` must be plain
+   * data, without functions, and a second connection is open for as long as a lease is held. Default `main`.
+   */
+  heartbeat?: HeartbeatPlace | undefined
+  /**
+   * For `heartbeat: 'worker'`: how long the main loop may be silent, in milliseconds, before its leases are renewed no more. A process
+   * that hangs is so succeeded after this and one TTL. From one TTL to 86,400,000. Default four TTLs.
+   */
+  hangTimeoutMs?: number | undefined
   /** How long `close()` and `resign()` wait for work to settle. Default 10,000. */
   drainTimeoutMs?: number | undefined
   /** pino, or anything of its shape. Default: warnings and errors to standard error. */
@@ -95,6 +107,8 @@ const CLIENT_KEYS = [
   'listenConnection',
   'pollIntervalMs',
   'holder',
+  'heartbeat',
+  'hangTimeoutMs',
   'drainTimeoutMs',
   'logger',
   'clock',
@@ -113,6 +127,8 @@ export interface ResolvedOptions {
   readonly listenConnection: ClientConfig | undefined
   readonly pollIntervalMs: number
   readonly holder: string | undefined
+  /** Undefined: the main loop beats. */
+  readonly worker: WorkerOptions | undefined
   readonly drainTimeoutMs: number
   readonly logger: Logger
   readonly clock: Clock
@@ -138,16 +154,18 @@ export function resolveOptions(options: PgElectOptions): ResolvedOptions {
   requireDuration('drainTimeoutMs', drainTimeoutMs, 0, DAY_MS)
   const pollIntervalMs = options.pollIntervalMs ?? POLL_INTERVAL_MS_DEFAULT
   requireDuration('pollIntervalMs', pollIntervalMs, POLL_INTERVAL_MS_MIN, DAY_MS)
+  const timing = resolveTiming(options)
   return {
     connection: connection ?? {},
     listenConnection,
     pollIntervalMs,
     holder: options.holder,
+    worker: resolveWorker(options, connection ?? {}, timing),
     drainTimeoutMs,
     logger: options.logger ?? defaultLogger(),
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
-    timing: resolveTiming(options),
+    timing,
   }
 }
 

@@ -1,0 +1,179 @@
+/**
+ * The clock of the server is set back and forth by an hour and runs at other rates, while contenders lead and write, and leaders are cut
+ * off. STEPS: how many changes of the clock; SEED: which.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { PgElect } from '../../../src/index.ts'
+import type { Random } from '../../../src/jitter.ts'
+import { seededRandom } from '../../unit/support/random.ts'
+import { silent } from '../primitives/uses.ts'
+import { createFence, fenceOf, writeGuarded } from '../support/fence.ts'
+import { FaultProxy } from '../support/fault-proxy.ts'
+import { Longest } from '../support/longest.ts'
+import { scaled, seed, timeoutFor } from '../support/scale.ts'
+import { FakeClockServer, findLibfaketime } from './fake-clock.ts'
+
+const TTL_MS = 1_500
+const HOUR_MS = 60 * 60 * 1000
+const CONTENDERS = 3
+/** What a busy machine may add. */
+const TOLERANCE_MS = 500
+const ELECTION = 'clock'
+
+type Change = (server: FakeClockServer) => Promise<void>
+
+const changes: Readonly<Record<string, Change>> = {
+  'an hour forward': (server) => server.step(HOUR_MS),
+  'an hour back': (server) => server.step(-HOUR_MS),
+  'half as fast again': (server) => server.run(1.5),
+  'two thirds as fast': (server) => server.run(1 / 1.5),
+  'at the right rate': (server) => server.run(1),
+}
+
+/** A contender that writes for as long as the guard lets it, whatever its own deadline says. */
+class Writer {
+  readonly proxy: FaultProxy
+  readonly #client: PgElect
+  readonly #session: pg.Client
+  readonly #stop = new AbortController()
+  readonly #running: Promise<unknown>
+  isLeading = false
+  terms = 0
+
+  private constructor(proxy: FaultProxy, client: PgElect, session: pg.Client) {
+    this.proxy = proxy
+    this.#client = client
+    this.#session = session
+    const { signal } = this.#stop
+    this.#running = client.election(ELECTION).lead(({ token }) => this.#write(token), { signal })
+    this.#running.catch(() => {})
+  }
+
+  static async start(connectionString: string): Promise<Writer> {
+    const proxy = await FaultProxy.to(connectionString)
+    const client = open(proxy.through(connectionString))
+    return new Writer(proxy, client, await connect(connectionString))
+  }
+
+  async stop(): Promise<void> {
+    this.proxy.pass()
+    this.#stop.abort(new Error('enough'))
+    await this.#running.catch(() => {})
+    await this.#client.close()
+    await this.#session.end()
+    await this.proxy.close()
+  }
+
+  async #write(token: number): Promise<void> {
+    this.terms += 1
+    this.isLeading = true
+    // A refusal can be a lease that is changing hands: only a second one is taken at its word.
+    for (let refused = 0; refused < 2 && !this.#stop.signal.aborted; ) {
+      refused = (await writeGuarded(this.#session, ELECTION, token)) ? 0 : refused + 1
+    }
+    this.isLeading = false
+  }
+}
+
+function open(connectionString: string): PgElect {
+  return new PgElect({ connectionString, ttlMs: TTL_MS, drainTimeoutMs: TTL_MS, logger: silent })
+}
+
+async function connect(connectionString: string): Promise<pg.Client> {
+  const session = new pg.Client({ connectionString })
+  session.on('error', () => {})
+  await session.connect()
+  return session
+}
+
+/** Takes a lease as somebody who dies at once. */
+async function die(session: pg.Client, name: string): Promise<void> {
+  await session.query(`SELECT elect.acquire_lease($1, 'dead', $2)`, [name, `${TTL_MS} milliseconds`])
+}
+
+/** Until somebody writes; if one is cut off, until another leads. */
+async function untilLed(session: pg.Client, writers: readonly Writer[], cutOff?: Writer): Promise<void> {
+  const { writes } = await fenceOf(session, ELECTION)
+  const isLed = async () =>
+    cutOff === undefined
+      ? (await fenceOf(session, ELECTION)).writes > writes
+      : writers.some((writer) => writer !== cutOff && writer.isLeading)
+  while (!(await isLed())) await delay(10)
+}
+
+const steps = scaled(8, 'STEPS')
+
+test(
+  `however the clock is set, no stale write is committed and no lease sticks, SEED=${seed} STEPS=${steps}`,
+  timeoutFor(steps, 6 * TTL_MS),
+  async ({ skip }) => {
+    const library = await findLibfaketime()
+    if (library === undefined) {
+      // The reporter does not show why a test was skipped.
+      console.log('skipped: no libfaketime')
+      return skip('skipped: no libfaketime')
+    }
+    await using server = await FakeClockServer.start(library)
+    const { connectionString } = server
+    const session = await connect(connectionString)
+    await createFence(session)
+    const writers = await Promise.all(
+      Array.from({ length: CONTENDERS }, () => Writer.start(connectionString)),
+    )
+    const client = open(connectionString)
+    const longest = new Longest()
+    const failures: string[] = []
+    const random = seededRandom(seed)
+    await untilLed(session, writers)
+
+    for (let number = 0; number < steps; number++) {
+      const [what, change] = draw(random, number)
+      const names = [`waited for ${number}`, `not looked at ${number}`] as const
+      for (const name of names) await die(session, name)
+      const waiting = client.acquire(names[0])
+      const cutOff = random() < 0.5 ? writers.find(({ isLeading }) => isLeading) : undefined
+      await delay(random() * TTL_MS)
+      cutOff?.proxy.drop()
+
+      const startMs = performance.now()
+      const since = () => performance.now() - startMs
+      await change(server)
+      const [waitedMs, lookedMs, ledMs] = await Promise.all([
+        waiting.then(since),
+        client.acquire(names[1]).then(since),
+        untilLed(session, writers, cutOff).then(since),
+      ])
+      const tookMs = {
+        'lease that is waited for': waitedMs,
+        'lease that nobody looked at': lookedMs,
+        leader: ledMs,
+      }
+      longest.see(tookMs)
+      for (const [who, ms] of Object.entries(tookMs)) {
+        if (ms > 2 * TTL_MS + TOLERANCE_MS)
+          failures.push(`step ${number}, ${what}: ${who} took ${Math.round(ms)} ms`)
+      }
+      cutOff?.proxy.pass()
+    }
+
+    for (const writer of writers) await writer.stop()
+    await client.close()
+    const { writes, stale } = await fenceOf(session, ELECTION)
+    await session.end()
+    const terms = writers.reduce((sum, writer) => sum + writer.terms, 0)
+    console.log(
+      `SEED=${seed} STEPS=${steps} TTL ${TTL_MS} ms: ${terms} terms, ${writes} guarded writes, ${stale} stale; longest after a step: ${longest}`,
+    )
+    expect(stale).toBe(0)
+    expect(failures).toEqual([])
+    expect(terms).toBeGreaterThan(1)
+  },
+)
+
+/** Each of them in turn, in an order of its own. */
+function draw(random: Random, number: number): [string, Change] {
+  const all = Object.entries(changes)
+  return all[number < all.length ? number : Math.floor(random() * all.length)] as [string, Change]
+}

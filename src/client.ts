@@ -8,6 +8,7 @@ import { ClosedError } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { makeHolder } from './holder.ts'
 import type { LeaseRequest } from './holding.ts'
+import { READING } from './hosts.ts'
 import { installSchema } from './install.ts'
 import type { Lease } from './lease.ts'
 import { Line } from './line.ts'
@@ -28,6 +29,7 @@ import { Mutex, type MutexOptions } from './primitives/mutex.ts'
 import { Primitives } from './primitives/primitives.ts'
 import type { SwapOptions } from './primitives/register.ts'
 import { getLease, getLeaseState, type LeaseInfo } from './queries.ts'
+import { Reads } from './reads.ts'
 import { SpareSessions } from './spare-sessions.ts'
 import { tryLease } from './try-lease.ts'
 import { startThread } from './worker-heartbeat/start-thread.ts'
@@ -57,6 +59,9 @@ export class PgElect extends Primitives implements AsyncDisposable {
   readonly #swapConnection: ControlConnection
   /** Where notifications come in: the control connection itself, unless that leads through a pooler and another one is given. */
   readonly #listenConnection: ControlConnection
+  /** Where what may be a little behind is read, if not on the control connection. */
+  readonly #readConnection: ControlConnection | undefined
+  readonly #reads: Reads
   readonly #notifier: Notifier
   readonly #heartbeat: Heartbeat
   readonly #workerHeartbeat: WorkerHeartbeat | undefined
@@ -87,6 +92,16 @@ export class PgElect extends Primitives implements AsyncDisposable {
       listenConnection === undefined
         ? this.#connection
         : new ControlConnection(listenConnection, { ...dependencies, option: 'listenConnection' })
+    const { readConnection } = this.#options
+    this.#readConnection =
+      readConnection === undefined
+        ? undefined
+        : new ControlConnection(readConnection, {
+            ...dependencies,
+            option: 'readConnection',
+            allowed: READING,
+          })
+    this.#reads = new Reads(this.#connection, this.#readConnection, { clock, logger, retryIntervalMs })
     this.#notifier = new Notifier(this.#listenConnection, {
       clock,
       random,
@@ -238,11 +253,14 @@ export class PgElect extends Primitives implements AsyncDisposable {
     return getCandidates(this.#connection, name)
   }
 
-  /** Who holds the lease, or which value the key has (`holder`); null: vacant, empty. */
+  /**
+   * Who holds the lease, or which value the key has (`holder`); null: vacant, empty. With `readConnection`, read there, and perhaps a little
+   * behind.
+   */
   async get(name: string): Promise<LeaseInfo | null> {
     this.#assertOpen()
     requireName(name)
-    return (await getLease(this.#connection, name)) ?? null
+    return (await this.#reads.ask((executor) => getLease(executor, name))) ?? null
   }
 
   /**
@@ -314,7 +332,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
     await endAll()
     this.#notifier.close()
     const connections = new Set([this.#connection, this.#listenConnection, this.#swapConnection])
-    const all = [...connections, this.#context.sessions, this.#workerHeartbeat]
+    const all = [...connections, this.#readConnection, this.#context.sessions, this.#workerHeartbeat]
     await Promise.all(all.map((one) => one?.close()))
   }
 

@@ -27,6 +27,7 @@ export {
   ValueMissingError,
 } from './errors.ts'
 export type { PooledQueryable, Queryable, QueryablePool, TransactionOptions } from './guard.ts'
+export type { ConnectionOptions, TargetSession } from './hosts.ts'
 export type { Lease } from './lease.ts'
 export type { CandidateInfo } from './line-queries.ts'
 export type { Logger } from './logger.ts'

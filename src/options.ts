@@ -1,4 +1,3 @@
-import type { ClientConfig } from 'pg'
 import {
   LABEL_BYTES_MAX,
   requireFunction,
@@ -11,6 +10,7 @@ import {
 } from './arguments.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { InvalidArgumentError } from './errors.ts'
+import type { ConnectionOptions } from './hosts.ts'
 import type { Random } from './jitter.ts'
 import { defaultLogger, type Logger } from './logger.ts'
 import type { Metadata } from './queries.ts'
@@ -19,10 +19,26 @@ import { type HeartbeatPlace, resolveWorker, type WorkerOptions } from './worker
 
 /** Options of a client. Durations are in milliseconds; their relations are checked when the client is made. */
 export interface PgElectOptions extends TimingOptions {
-  /** Where the database is, such as `postgres://app@db.example:5432/app`. Default: the environment variables of libpq (`PGHOST`, …). */
+  /**
+   * Where the database is, such as `postgres://app@db.example:5432/app`; or where it may be, such as
+   * `postgres://app@a.example,b.example/app`: then the server that can be written to is found, again after each fail-over
+   * (`target_session_attrs=read-write`, the default where there are several hosts; `primary` and `any` are the others). Default: the
+   * environment variables of libpq (`PGHOST`, `PGPORT`, `PGTARGETSESSIONATTRS`, …).
+   */
   connectionString?: string | undefined
-  /** Options of a pg `Client` or `Pool`, instead of or beside a connection string. The client makes a connection of its own from them. */
-  connection?: ClientConfig | undefined
+  /**
+   * Options of a pg `Client` or `Pool`, instead of or beside a connection string; several hosts as `host: 'a,b'`, with one `port` for all
+   * or as many as hosts. The client makes a connection of its own from them.
+   */
+  connection?: ConnectionOptions | undefined
+  /**
+   * Where `get()` reads, such as a standby: as `connectionString`, but any `target_session_attrs` will do (`standby`, `prefer-standby`, …). What it
+   * tells may be behind, and a lease that seems held there may have changed hands: it decides nothing. While it cannot be asked, reads
+   * go to the other connection. Default: none, reads go there always.
+   */
+  readConnectionString?: string | undefined
+  /** As `connection`, for reads: instead of or beside `readConnectionString`. */
+  readConnection?: ConnectionOptions | undefined
   /**
    * A connection for LISTEN alone, straight to the server, where `connectionString` leads to a connection pooler: a pooler in transaction
    * mode cannot carry notifications. As `connectionString`; what it leaves out is not taken from that one. Default: none, notifications come
@@ -30,7 +46,7 @@ export interface PgElectOptions extends TimingOptions {
    */
   listenConnectionString?: string | undefined
   /** As `connection`, for LISTEN alone: instead of or beside `listenConnectionString`. */
-  listenConnection?: ClientConfig | undefined
+  listenConnection?: ConnectionOptions | undefined
   /**
    * How often whoever watches something (an observer, a leader that may be asked to step down, a group) looks at it while no notifications
    * can be had: behind a pooler, or while the connection for LISTEN is down. From 100 to 86,400,000. Default 1,000.
@@ -103,6 +119,8 @@ const TIMING_KEYS = [
 const CLIENT_KEYS = [
   'connectionString',
   'connection',
+  'readConnectionString',
+  'readConnection',
   'listenConnectionString',
   'listenConnection',
   'pollIntervalMs',
@@ -122,9 +140,11 @@ const DAY_MS = 24 * 60 * 60 * 1000
 
 /** Client options with nothing left open. */
 export interface ResolvedOptions {
-  readonly connection: ClientConfig
+  readonly connection: ConnectionOptions
   /** Undefined: there is no other one. */
-  readonly listenConnection: ClientConfig | undefined
+  readonly readConnection: ConnectionOptions | undefined
+  /** Undefined: there is no other one. */
+  readonly listenConnection: ConnectionOptions | undefined
   readonly pollIntervalMs: number
   readonly holder: string | undefined
   /** Undefined: the main loop beats. */
@@ -140,6 +160,7 @@ export interface ResolvedOptions {
 export function resolveOptions(options: PgElectOptions): ResolvedOptions {
   requireKnownKeys('the options of PgElect', options, CLIENT_KEYS)
   const connection = toConfig('connection', options.connection, options.connectionString)
+  const readConnection = toConfig('readConnection', options.readConnection, options.readConnectionString)
   const listenConnection = toConfig(
     'listenConnection',
     options.listenConnection,
@@ -157,6 +178,7 @@ export function resolveOptions(options: PgElectOptions): ResolvedOptions {
   const timing = resolveTiming(options)
   return {
     connection: connection ?? {},
+    readConnection,
     listenConnection,
     pollIntervalMs,
     holder: options.holder,
@@ -172,9 +194,9 @@ export function resolveOptions(options: PgElectOptions): ResolvedOptions {
 /** @param option - its name; that of its connection string ends in `String` */
 function toConfig(
   option: string,
-  config: ClientConfig | undefined,
+  config: ConnectionOptions | undefined,
   connectionString: string | undefined,
-): ClientConfig | undefined {
+): ConnectionOptions | undefined {
   if (connectionString !== undefined && typeof connectionString !== 'string') {
     throw new InvalidArgumentError(`Invalid ${option}String: expected text, got ${typeof connectionString}`)
   }

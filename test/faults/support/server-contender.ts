@@ -33,6 +33,8 @@ const client = new PgElect({
 const pool =
   table === undefined ? undefined : new pg.Pool({ connectionString, max: 4, connectionTimeoutMillis: ttlMs })
 pool?.on('error', () => {})
+// The pool itself listens to a client while that is idle: one that the server ends in the moment it is lent out is heard by nobody.
+pool?.on('connect', (session) => session.on('error', () => {}))
 
 const elections = new Map<string, { readonly election: Election; readonly stop: AbortController }>()
 let writes = 0

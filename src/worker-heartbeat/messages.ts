@@ -1,7 +1,7 @@
 /** What the main thread and the heartbeat's thread say to each other. Plain data: it is copied from one to the other. */
 import type { MessagePort } from 'node:worker_threads'
-import type { ClientConfig } from 'pg'
 import type { Instant } from '../clock.ts'
+import type { ConnectionOptions } from '../hosts.ts'
 import type { Logger } from '../logger.ts'
 import type { LeaseAnswer } from '../queries.ts'
 import type { Timing } from '../timing.ts'
@@ -51,7 +51,7 @@ export type Report =
 
 /** What the thread starts with. */
 export interface ThreadSetup {
-  readonly connection: ClientConfig
+  readonly connection: ConnectionOptions
   readonly timeoutMs: number
   readonly retryIntervalMs: number
   readonly ttlMs: number

@@ -1,7 +1,7 @@
 /** The options of a client whose heartbeat has a thread of its own. */
-import type { ClientConfig } from 'pg'
 import { requireOneOf } from '../arguments.ts'
 import { InvalidArgumentError } from '../errors.ts'
+import type { ConnectionOptions } from '../hosts.ts'
 import type { Timing } from '../timing.ts'
 
 /** Where the heartbeat runs. */
@@ -11,7 +11,7 @@ export type HeartbeatPlace = 'main' | 'worker'
 export interface WorkerOptions {
   readonly hangTimeoutMs: number
   /** Where to connect: a copy that can be passed to a thread. */
-  readonly connection: ClientConfig
+  readonly connection: ConnectionOptions
 }
 
 interface GivenOptions {
@@ -33,7 +33,7 @@ const DEPTH_MAX = 8
  */
 export function resolveWorker(
   options: GivenOptions,
-  connection: ClientConfig,
+  connection: ConnectionOptions,
   { ttlMs }: Timing,
 ): WorkerOptions | undefined {
   const { heartbeat = 'main', hangTimeoutMs } = options
@@ -50,7 +50,7 @@ export function resolveWorker(
   }
   return {
     hangTimeoutMs: resolveHangTimeout(hangTimeoutMs, ttlMs),
-    connection: portable('connection', connection) as ClientConfig,
+    connection: portable('connection', connection) as ConnectionOptions,
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { createTestDatabase } from '../support/postgres/database.ts'
 
 const run = promisify(execFile)
@@ -12,7 +12,7 @@ const run = promisify(execFile)
 const application = `
 import { PgElect, LeaseLostError, type Leadership } from 'pg-elect'
 
-await using elect = new PgElect({ connectionString: process.env.DATABASE_URL ?? '' })
+await using elect = new PgElect({ connectionString: process.env.DATABASE_URL ?? '', heartbeat: 'worker' })
 await elect.install()
 const token = await elect.election('packed').lead(async (leadership: Leadership): Promise<number> => {
   leadership.assertHeld()
@@ -49,7 +49,9 @@ test('the packed package installs the schema, elects, and has types', { timeout:
   }
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
   await run(resolve('node_modules/.bin/tsc'), ['-p', folder])
-  await run(process.execPath, [join(folder, 'app.js')], {
+  const { stderr } = await run(process.execPath, [join(folder, 'app.js')], {
     env: { ...process.env, DATABASE_URL: database.connectionString },
   })
+  // Such as a thread that could not be started.
+  expect(stderr).toBe('')
 })

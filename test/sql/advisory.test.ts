@@ -66,6 +66,15 @@ describe('try_advisory_lock', () => {
     expect(await tryLock(other, 'a\u0308')).toBe(true)
   })
 
+  test('leaves names free whose hashes of 32 bits are the same', async () => {
+    // Among so many names there are some, on any version of the server.
+    const text = `SELECT min(n::text) AS a, max(n::text) AS b FROM generate_series(1, 400000) n
+      GROUP BY hashtext(n::text) HAVING count(*) > 1 LIMIT 1`
+    const [names] = await rowsOf<{ a: string; b: string }>(one, text)
+    expect(await tryLock(one, names?.a ?? '')).toBe(true)
+    expect(await tryLock(other, names?.b ?? '')).toBe(true)
+  })
+
   test('is freed by the server when the connection ends', async () => {
     const third = await database.connect()
     expect(await tryLock(third, 'ended')).toBe(true)

@@ -157,6 +157,18 @@ describe('at a level with a snapshot of the whole transaction', () => {
     await other.query(`SET LOCAL elect.tokens = '{"${name}": ${old}}'`)
     expect(await sqlStateOf(other.query(`INSERT INTO ${table} VALUES (1)`))).toBe('40001')
   })
+
+  test.each(['REPEATABLE READ', 'SERIALIZABLE'])('%s its own release ends it', async (level) => {
+    const name = `released ${level}`
+    const table = `released_${level.slice(0, 4)}`
+    await owner.query(`CREATE TABLE ${table} (id integer); SELECT elect.protect_table('${table}', '${name}')`)
+    const own = await grantTo(owner, name, 'ada')
+    await other.query(`BEGIN ISOLATION LEVEL ${level}`)
+    await guard(other, name, own)
+    await other.query(`INSERT INTO ${table} VALUES (1)`)
+    await other.query('SELECT elect.release_lease($1, $2)', [name, own])
+    expect(await sqlStateOf(other.query(`INSERT INTO ${table} VALUES (2)`))).toBe('LE001')
+  })
 })
 
 describe('who may', () => {

@@ -1,0 +1,78 @@
+import type { Mutant } from '../mutant.ts'
+
+/** LISTEN: only a hint, but one that has to come back. */
+export const clientNotifier: readonly Mutant[] = [
+  {
+    name: 'not-listened-to-in-the-next-session',
+    file: 'src/notifier.ts',
+    from: '      for (const watched of this.#watched.values()) watched.channel = undefined\n',
+    to: '',
+    costs: 'after a reconnect followers hear nothing, for good',
+    tests: ['test/unit/notifier.test.ts'],
+    isQuick: true,
+  },
+  {
+    name: 'what-was-told-meanwhile-is-missed',
+    file: 'src/notifier.ts',
+    from: '    watched.channel = channel\n    wakeAll(watched)',
+    to: '    watched.channel = channel',
+    costs: 'a change during a lost connection is seen at the next expiry only',
+    tests: ['test/unit/notifier.test.ts'],
+  },
+  {
+    name: 'listened-to-by-all-in-the-same-instant',
+    file: 'src/notifier.ts',
+    from: 'this.#listenToAll(dependencies.random() * dependencies.retryIntervalMs)',
+    to: 'this.#listenToAll(0)',
+    costs: 'a server that restarts meets a herd',
+    tests: ['test/unit/notifier.test.ts'],
+  },
+  {
+    name: 'failed-listen-is-repeated-without-a-pause',
+    file: 'src/notifier.ts',
+    from: 'backoff = Math.min(backoff * 2, BACKOFF_FACTOR_MAX)',
+    to: 'backoff = 1',
+    costs: 'a LISTEN that cannot work is asked for again and again',
+    tests: ['test/unit/notifier.test.ts'],
+  },
+  {
+    name: 'wakes-everybody',
+    file: 'src/notifier.ts',
+    from: 'if (watched.channel === channel) wakeAll(watched, message)',
+    to: 'wakeAll(watched, message)',
+    costs: 'each change of any lease makes all followers look',
+    tests: ['test/unit/notifier.test.ts'],
+  },
+  {
+    name: 'listen-through-a-pooler',
+    file: 'src/notifier.ts',
+    from: 'if (await this.#connection.isPooled()) {',
+    to: 'if ((await this.#connection.isPooled()) && this.#closed) {',
+    costs: 'nothing is heard, and nobody looks by himself',
+    tests: ['test/unit/notifier-pooler.test.ts'],
+  },
+  {
+    name: 'no-polling-behind-a-pooler',
+    file: 'src/notifier.ts',
+    from: '    if (!isNeeded) this.#poll?.cancel()\n',
+    to: '    if (!isNeeded || this.#isPoolerTold) this.#poll?.cancel()\n',
+    costs: 'behind a pooler no change is ever seen',
+    tests: ['test/unit/notifier-pooler.test.ts'],
+  },
+  {
+    name: 'polls-once',
+    file: 'src/notifier.ts',
+    from: '      if (name !== SESSION) wakeAll(watched)\n    }\n    this.#pollWhereDeaf()',
+    to: '      if (name !== SESSION) wakeAll(watched)\n    }',
+    costs: 'behind a pooler only the first change is seen',
+    tests: ['test/unit/notifier-pooler.test.ts'],
+  },
+  {
+    name: 'wake-that-comes-early-is-lost',
+    file: 'src/wakeup.ts',
+    from: 'if (!this.#pending && signal?.aborted !== true) {',
+    to: 'if (signal?.aborted !== true) {',
+    costs: 'a candidate that is told of its lease while it looks sleeps until the lease has run out',
+    tests: ['test/unit/wakeup.test.ts'],
+  },
+]

@@ -15,7 +15,7 @@ import { type ConnectionOptions, resolveHosts, type TargetSession } from './host
 import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { ExecuteOptions, Executor } from './queries.ts'
-import { serverState, settleSession } from './session-queries.ts'
+import { type ServerState, serverState, settleSession } from './session-queries.ts'
 import { Wakeup } from './wakeup.ts'
 
 interface ConnectionEvents {
@@ -46,6 +46,9 @@ const PAUSE_FACTOR_MAX = 4
 /** However long the TTL: a session that nobody reads from is of no use to anybody. */
 const DEAD_AFTER_MS_MAX = 60_000
 
+/** The server's clock may be slewed while a connection is made. */
+const AGE_SLACK_MS = 500
+
 /** How to read the types that come back: bool, int4, float8 and jsonb; all others are text. */
 const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
   16: (text) => text === 't',
@@ -66,6 +69,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   readonly #owned = new WeakSet<pg.Client>()
   readonly #closing: Wakeup
   #failures = 0
+  #answeredAtMs: number | undefined
   #closed = false
 
   /**
@@ -96,9 +100,14 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     }
   }
 
-  /** Whether a connection pooler is in between: it names a process of its own at the start of a session, not the server's. */
+  /** Whether a connection pooler is in between, which lends the session to others, too. */
   async isPooled(): Promise<boolean> {
     return !this.#owned.has(await this.#connected())
+  }
+
+  /** When the server last answered anything, by the monotonic clock; undefined: never. */
+  get answeredAtMs(): number | undefined {
+    return this.#answeredAtMs
   }
 
   /** Ends the session in an orderly way, bounded by the query timeout. Nothing can be asked afterwards. */
@@ -158,10 +167,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     return client
   }
 
-  /** Connects to one host, asks what it is, and settles the session: in one round trip. */
+  /** Connects to one host, asks what it is, and settles the session if that is this connection's alone. */
   async #open(config: pg.ClientConfig): Promise<Opened<pg.Client>> {
     if (this.#closed) throw new ClosedError()
-    const { logger, ttlMs } = this.#dependencies
+    const { clock, logger, ttlMs } = this.#dependencies
     const client = this.#makeClient(config)
     // Before connecting: a client without an error listener ends the process when the server ends the session.
     client.on('error', (error) => {
@@ -181,17 +190,19 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       if (status.parameterName !== 'default_transaction_read_only' || status.parameterValue !== 'on') return
       if (this.#round.mustWrite && client === this.#client) this.#leave(client)
     })
+    const startedMs = clock.now().monotonicMs
     try {
       await client.connect()
       if (this.#closed) throw new ClosedError()
       const executor = { execute: <Row>(query: CompiledQuery<Row>) => this.#ask<Row>(client, query) }
-      const backend = (client as { processID?: number }).processID ?? 0
-      const deadAfterMs = Math.min(ttlMs, DEAD_AFTER_MS_MAX)
-      const [server] = await Promise.all([
-        serverState(executor),
-        settleSession(executor, { backend, deadAfterMs }).catch(unlessRefused),
-      ])
-      if (server.backend === backend) this.#owned.add(client)
+      const { processID: backend } = client as { processID?: number }
+      const server = await serverState(executor)
+      const connectingMs = clock.now().monotonicMs - startedMs
+      if (isOwn(server, backend, connectingMs)) {
+        this.#owned.add(client)
+        const deadAfterMs = Math.min(ttlMs, DEAD_AFTER_MS_MAX)
+        await settleSession(executor, { backend: server.backend, deadAfterMs }).catch(unlessRefused)
+      }
       return { session: client, server }
     } catch (error) {
       // A socket that never got through would otherwise live on.
@@ -232,6 +243,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       if (saysReadOnly(error)) this.#leave(client)
       throw error
     })
+    this.#answeredAtMs = this.#dependencies.clock.now().monotonicMs
     // The answer was on its way with the warning.
     if (this.#distrusted.has(client))
       throw new ConnectionError('The commit did not wait for its synchronous standby')
@@ -280,6 +292,14 @@ function saysUnprepared(error: unknown): boolean {
 /** SQLSTATE 25006: nothing can be written here. */
 function saysReadOnly(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '25006'
+}
+
+/**
+ * Whether nobody else is lent the session. A pooler names a process of its own at the start of a session; but some count them, and so
+ * come by the right number now and then: then the server's process was mostly there before.
+ */
+function isOwn(server: ServerState, backend: number | undefined, connectingMs: number): boolean {
+  return server.backend === backend && server.ageMs <= connectingMs + AGE_SLACK_MS
 }
 
 /** An unsettled session works, too: where the schema is not installed yet, or this role may not call it. */

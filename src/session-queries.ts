@@ -6,6 +6,8 @@ import { type ExecuteOptions, type Executor, interval, only, run } from './sql-c
 export interface ServerState {
   /** The process that serves this session, by the server's own word. */
   readonly backend: number
+  /** For how long that process has been there, in milliseconds. */
+  readonly ageMs: number
   /** It is a standby. */
   readonly isInRecovery: boolean
   /** Nothing can be written in this session. */
@@ -19,12 +21,14 @@ export async function serverState(executor: Executor): Promise<ServerState> {
       executor,
       sql<{
         backend: number
+        age_ms: number | null
         in_recovery: boolean
         read_only: boolean
-      }>`SELECT pg_backend_pid() AS backend, pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only')::boolean AS read_only`,
+      }>`SELECT a.pid AS backend, (extract(epoch FROM clock_timestamp() - a.backend_start) * 1000)::float8 AS age_ms, pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only')::boolean AS read_only FROM pg_stat_get_activity(pg_backend_pid()) AS a`,
     ),
   )
-  return { backend: row.backend, isInRecovery: row.in_recovery, isReadOnly: row.read_only }
+  const { backend, age_ms, in_recovery: isInRecovery, read_only: isReadOnly } = row
+  return { backend, ageMs: age_ms ?? 0, isInRecovery, isReadOnly }
 }
 
 /** `elect.settle_session`: false if a connection pooler is in between, and then nothing was set. */

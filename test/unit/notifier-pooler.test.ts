@@ -162,6 +162,11 @@ describe('behind a pooler', () => {
     await clock.advance(10_000)
     expect(wokenAt('job')).toEqual([])
     expect(clock.pendingTimers).toBe(0)
+    // Nor when it is lost: there is nobody to ask.
+    database.always('listen', connectionLost())
+    database.emit('lost')
+    await clock.advance(10_000)
+    expect(wokenAt('job')).toEqual([])
   })
 
   test('a connection that comes back with one is not listened on any more', async () => {
@@ -231,6 +236,18 @@ describe('a connection for LISTEN alone', () => {
     watch('job')
     await clock.advance(2500)
     expect(wokenAt('job')).toEqual([1000, 2000])
+  })
+
+  test('that cannot be had is made up for also for one that comes while nobody watches', async () => {
+    const { clock, database, watch, wokenAt } = separate()
+    database.always('listen', connectionLost())
+    const unwatch = watch('job')
+    // Its attempts are far apart by now.
+    await clock.advance(60_000)
+    unwatch()
+    watch('late')
+    await clock.advance(POLL_MS)
+    expect(wokenAt('late')).toEqual([61_000])
   })
 
   test('that leads to a pooler, too, is of no use, and says so once', async () => {

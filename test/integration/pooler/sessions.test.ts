@@ -4,6 +4,7 @@ import { type PgElect, PoolerError } from '../../../src/index.ts'
 import { needPgbouncer, startPgbouncer } from '../../support/pgbouncer.ts'
 import { createTestDatabase } from '../../support/postgres/database.ts'
 import { openClient } from '../client/clients.ts'
+import { nameProcess } from './naming-proxy.ts'
 import { LONG_TTL_MS, usePooler } from './support.ts'
 
 const scene = usePooler(1)
@@ -162,6 +163,25 @@ test('a session is given back as it was: no setting, prepared statement, LISTEN 
   await (await waiting).release()
   await changes.return()
   expect(await state()).toEqual(before)
+})
+
+test('a pooler that happens to name the right process is found out, as the session was there before', async () => {
+  const driver = await scene.connect()
+  const text =
+    'SELECT pid FROM pg_stat_get_activity(pg_backend_pid()) WHERE backend_start < clock_timestamp() - $1::interval'
+  // The session has to be older than what a connection may take.
+  while ((await driver.query(text, ['2 seconds'])).rowCount === 0) await driver.query('SELECT pg_sleep(0.2)')
+  const backend = (await driver.query('SELECT pg_backend_pid() AS pid')).rows[0]?.pid
+  const connectionString = await nameProcess(scene.pooler.connectionString, backend)
+  const named = new pg.Client({ connectionString })
+  named.on('error', () => undefined)
+  await named.connect()
+  expect(named).toMatchObject({ processID: backend })
+  await named.end()
+  const { client } = scene.open({ connectionString })
+  await expect(client.tryAdvisoryLock('named')).rejects.toThrow(PoolerError)
+  expect((await client.tryAcquire('named'))?.isHeld).toBe(true)
+  expect((await driver.query('SHOW synchronous_commit')).rows).toEqual([{ synchronous_commit: 'on' }])
 })
 
 test('a pooler in session mode is taken for one that shares sessions: it cannot be told from here', async ({

@@ -65,7 +65,7 @@ try {
 async function run({ rounds, kinds, isSynchronous, seed, install }: PatroniOptions): Promise<Summary> {
   const { signal } = ending
   screen.line(
-    `pg-elect: three Patroni nodes, three candidates, ${rounds} fail-overs, ${isSynchronous ? 'synchronous' : 'asynchronous'} replication; seed ${seed}`,
+    `pg-elect: three Patroni nodes, three candidates, ${rounds} fail-over${rounds === 1 ? '' : 's'}, ${isSynchronous ? 'synchronous' : 'asynchronous'} replication; seed ${seed}`,
   )
   screen.line()
   if (install) await installPrograms(screen.event)
@@ -129,7 +129,7 @@ async function run({ rounds, kinds, isSynchronous, seed, install }: PatroniOptio
 async function show(history: History, failovers: Failovers, signal: AbortSignal): Promise<void> {
   let toldAtMs = performance.now()
   while (!signal.aborted) {
-    const counts = `${history.acknowledged.length} guarded writes acknowledged, ${history.terms.length} terms, ${failovers.all.length} fail-overs`
+    const counts = `guarded writes acknowledged: ${history.acknowledged.length}, terms: ${history.terms.length}, fail-overs: ${failovers.all.length}`
     screen.draw(['', `  ${counts}`])
     if (!screen.isLive && performance.now() - toldAtMs >= TELL_MS) {
       toldAtMs = performance.now()

@@ -4,7 +4,8 @@
  * Rounds of all ways to wait are interleaved, so that a slow moment of the machine strikes all alike; told are medians.
  */
 import { availableParallelism } from 'node:os'
-import { connect, openBenchDatabase, quantile } from './support/bench-server.ts'
+import { connect, openBenchDatabase } from './harness/bench-database.ts'
+import { quantile } from './harness/statistics.ts'
 import { type Contest, contend, type Way } from './support/contenders.ts'
 import { crowds, deadCandidate, handOffTimes, throughClient } from './support/hand-offs.ts'
 

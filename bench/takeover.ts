@@ -6,7 +6,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { PgElect } from '../src/index.ts'
-import { connect, openBenchDatabase, quantile } from './support/bench-server.ts'
+import { connect, openBenchDatabase } from './harness/bench-database.ts'
+import { quantile } from './harness/statistics.ts'
 
 const kills = Number(process.env.KILLS ?? 50)
 /** So long that nothing is taken over by expiry. */

@@ -3,7 +3,7 @@
  * wait share this code but for the wait itself.
  */
 import type pg from 'pg'
-import { connect } from './bench-server.ts'
+import { connect } from '../harness/bench-database.ts'
 
 export type Way = 'herd' | 'line' | 'queue'
 

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 import { PgElect } from '../../src/index.ts'
-import { connect, quantile } from './bench-server.ts'
+import { connect } from '../harness/bench-database.ts'
+import { quantile } from '../harness/statistics.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
 

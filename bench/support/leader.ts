@@ -1,6 +1,6 @@
 /** A process that leads when it is told to, until it is killed. */
 import { PgElect } from '../../src/index.ts'
-import { connect } from './bench-server.ts'
+import { connect } from '../harness/bench-database.ts'
 
 const [connectionString = '', ttlMs = ''] = process.argv.slice(2)
 const elect = new PgElect({ connectionString, ttlMs: Number(ttlMs) })

@@ -2,13 +2,20 @@ import pg from 'pg'
 import { PgElect } from '../../src/index.ts'
 import { providePostgres } from '../../test/support/postgres/provide.ts'
 
-/** A database for one benchmark, with schema `elect` in it: of DATABASE_URL's server, else of an embedded one. */
-export async function openBenchDatabase(): Promise<{
-  connectionString: string
-  version: string
+/** A database for one benchmark, with schema `elect` in it. */
+export interface BenchDatabase {
+  readonly connectionString: string
+  readonly version: string
+  /** Opens a session, which ends with the database at the latest. */
+  connect(): Promise<pg.Client>
   drop(): Promise<void>
-}> {
-  const server = await providePostgres({ settings: { shared_buffers: '64MB', max_connections: '300' } })
+}
+
+/** Of DATABASE_URL's server, else of an embedded one. */
+export async function openBenchDatabase(maxConnections = 300): Promise<BenchDatabase> {
+  const server = await providePostgres({
+    settings: { shared_buffers: '256MB', max_connections: `${maxConnections}`, max_wal_size: '4GB' },
+  })
   const url = new URL(server.connectionString)
   const database = `elect_bench_${process.pid}`
   const version = await run(server.connectionString, 'SHOW server_version')
@@ -20,6 +27,7 @@ export async function openBenchDatabase(): Promise<{
   return {
     connectionString: url.href,
     version,
+    connect: () => connect(url.href),
     async drop() {
       await run(server.connectionString, `DROP DATABASE ${database} WITH (FORCE)`)
       await server.stop()
@@ -40,10 +48,4 @@ export async function connect(connectionString: string): Promise<pg.Client> {
   client.on('error', () => undefined)
   await client.connect()
   return client
-}
-
-/** The value at that part of the sorted list: 0.5 is the median. */
-export function quantile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN
 }

@@ -1,0 +1,14 @@
+/** Numbers as people read them. */
+
+/** Three significant digits at most, thousands with a comma: 12,300, 1.23, 0.0457. */
+export function formatNumber(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  const size = Math.abs(value)
+  if (size >= 100) return Math.round(value).toLocaleString('en-US')
+  if (size === 0) return '0'
+  return String(Number(value.toPrecision(3)))
+}
+
+export function formatRatio(value: number): string {
+  return Number.isFinite(value) ? `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} ×` : '–'
+}

@@ -1,0 +1,65 @@
+/** The results as files: JSON for programs, a Markdown page with pictures for people. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { formatNumber, formatRatio } from './format.ts'
+import type { Machine } from './machine.ts'
+import { plotVerdict } from './plot.ts'
+import type { Verdict } from './verdict.ts'
+
+export interface Report {
+  readonly machine: Machine
+  readonly server: Readonly<Record<string, string>>
+  readonly rounds: number
+  readonly roundMs: number
+  readonly isQuick: boolean
+  readonly verdicts: readonly Verdict[]
+}
+
+/** Writes `results.json`, `README.md` and one picture for each scenario. */
+export function writeReport(folder: string, report: Report): void {
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'results.json'), `${JSON.stringify(report, null, 2)}\n`)
+  for (const verdict of report.verdicts) {
+    if (verdict.lines.length > 0) writeFileSync(join(folder, `${verdict.name}.svg`), plotVerdict(verdict))
+  }
+  writeFileSync(join(folder, 'README.md'), page(report))
+}
+
+function page({ machine, server, rounds, roundMs, isQuick, verdicts }: Report): string {
+  const facts = [
+    `Measured on ${machine.date}: ${machine.system}, ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Node ${machine.node};`,
+    `one write of 8 KiB with fdatasync after the other: ${formatNumber(machine.syncsPerSecond)} a second.`,
+    `PostgreSQL: ${Object.entries(server)
+      .map(([name, setting]) => `${name} ${setting}`)
+      .join(', ')}.`,
+    `Medians of ${rounds} interleaved rounds of ${roundMs} ms; spread is the middle half of the rounds.`,
+    'Servers, clients and the benchmark share the machine. `npm run bench` measures anew.',
+  ]
+  if (isQuick) facts.push('**A quick run: it shows that everything runs, its figures say little.**')
+  return `# Benchmark\n\n${facts.join('\n')}\n${verdicts.map(section).join('')}`
+}
+
+function section({ name, title, figure, better, lines, goals, absent }: Verdict): string {
+  const also = [...new Set(lines.flatMap((line) => Object.keys(line.also)))]
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`
+  const table =
+    row(['', 'ratio', figure, 'spread', ...also, 'how']) +
+    row(['---', '---:', '---:', '---:', ...also.map(() => '---:'), '---']) +
+    lines
+      .map((line) =>
+        row([
+          line.contestant,
+          formatRatio(line.ratio),
+          formatNumber(line.median),
+          `${Math.round(line.spread * 100)} %`,
+          ...also.map((what) => formatNumber(line.also[what] ?? Number.NaN)),
+          line.how,
+        ]),
+      )
+      .join('')
+  const verdicts = goals.map(
+    ({ text, ratio, isMet }) => `- ${isMet ? 'holds' : '**misses**'}: ${text}: ${formatRatio(ratio)}\n`,
+  )
+  const missing = absent.map(({ contestant, why }) => `- not run: ${contestant}: ${why}\n`)
+  return `\n## ${title}\n\n![${title}](${name}.svg)\n\n${figure}, ${better} is better; ratio: how much better than the first.\n\n${table}\n${verdicts.join('')}${missing.join('')}`
+}

@@ -1,0 +1,30 @@
+/** A scenario's outcome in the terminal. */
+import { styleText } from 'node:util'
+import Table from 'cli-table3'
+import { formatNumber, formatRatio } from './format.ts'
+import type { Verdict } from './verdict.ts'
+
+export function printVerdict(verdict: Verdict): void {
+  const also = [...new Set(verdict.lines.flatMap((line) => Object.keys(line.also)))]
+  const table = new Table({
+    head: ['', 'ratio', verdict.figure, 'spread', ...also],
+    colAligns: ['left', 'right', 'right', 'right', ...also.map(() => 'right' as const)],
+    style: { head: [], border: [] },
+  })
+  for (const line of verdict.lines) {
+    table.push([
+      line.contestant,
+      formatRatio(line.ratio),
+      formatNumber(line.median),
+      `${Math.round(line.spread * 100)} %`,
+      ...also.map((what) => formatNumber(line.also[what] ?? Number.NaN)),
+    ])
+  }
+  console.log(`\n${styleText('bold', verdict.title)} (${verdict.figure}, ${verdict.better} is better)`)
+  console.log(table.toString())
+  for (const { text, ratio, isMet } of verdict.goals) {
+    const mark = isMet ? styleText('green', 'holds ') : styleText('red', 'misses')
+    console.log(`  ${mark} ${text}: ${formatRatio(ratio)}`)
+  }
+  for (const { contestant, why } of verdict.absent) console.log(`  not run: ${contestant}: ${why}`)
+}

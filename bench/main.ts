@@ -1,0 +1,80 @@
+/**
+ * The benchmark: `npm run bench`, or `-- --quick`, `-- --only uncontended,refusal`, `-- --out folder`. DATABASE_URL for a server of your
+ * own, else an embedded one. It takes a few minutes; nothing else should run beside it.
+ */
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { openBenchDatabase } from './harness/bench-database.ts'
+import { formatNumber } from './harness/format.ts'
+import { describeMachine, describeServer } from './harness/machine.ts'
+import { writeReport } from './harness/report.ts'
+import { runScenario } from './harness/rounds.ts'
+import { printVerdict } from './harness/terminal.ts'
+import { judge, type Verdict } from './harness/verdict.ts'
+import { Peers } from './peers/peers.ts'
+import { scenarios } from './scenarios/scenarios.ts'
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    rounds: { type: 'string' },
+    'round-ms': { type: 'string' },
+    out: { type: 'string' },
+  },
+})
+const isQuick = values.quick
+const rounds = wholeNumber('rounds', values.rounds, isQuick ? 2 : 5)
+const roundMs = wholeNumber('round-ms', values['round-ms'], isQuick ? 150 : 700)
+const chosen = chooseScenarios(values.only)
+const folder = values.out ?? fileURLToPath(new URL('./results', import.meta.url))
+
+const machine = describeMachine()
+const database = await openBenchDatabase(1300)
+const peers = new Peers()
+const verdicts: Verdict[] = []
+try {
+  const session = await database.connect()
+  const server = await describeServer(session)
+  await session.end()
+  console.log(
+    `${machine.processor}, ${machine.cores} cores, Node ${machine.node}, PostgreSQL ${database.version} (fsync ${server.fsync}), ${formatNumber(machine.syncsPerSecond)} fdatasync a second`,
+  )
+  for (const scenario of chosen) {
+    const result = await runScenario({ database, peers, isQuick }, scenario, {
+      rounds,
+      roundMs,
+      warmUpMs: roundMs / 2,
+    })
+    const verdict = judge(result)
+    printVerdict(verdict)
+    verdicts.push(verdict)
+  }
+  // A part of it, or a quick one, does not take the place of the results that are told.
+  if (values.out !== undefined || (!isQuick && values.only === undefined)) {
+    writeReport(folder, { machine, server, rounds, roundMs, isQuick, verdicts })
+    console.log(`\nwritten to ${folder}`)
+  }
+} finally {
+  await peers.stop()
+  await database.drop()
+}
+
+function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  const value = Number(text)
+  if (Number.isInteger(value) && value > 0) return value
+  console.error(`Invalid --${name}: expected a whole number from 1 on, got ${text}`)
+  process.exit(2)
+}
+
+function chooseScenarios(only: string | undefined) {
+  if (only === undefined) return scenarios
+  const names = only.split(',')
+  const unknown = names.filter((name) => !scenarios.some((scenario) => scenario.name === name))
+  if (unknown.length === 0) return scenarios.filter((scenario) => names.includes(scenario.name))
+  console.error(
+    `Invalid --only: expected some of ${scenarios.map(({ name }) => name).join(', ')}, got ${unknown.join(', ')}`,
+  )
+  process.exit(2)
+}

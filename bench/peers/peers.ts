@@ -1,0 +1,36 @@
+/**
+ * The other systems that do the same work, each started once, on loopback, with its data in a temporary folder, and only when a scenario asks
+ * for it. `bench/install-peers.sh` installs them; those that are absent are named and passed over.
+ */
+import { type EtcdServer, startEtcd } from './etcd.ts'
+import { type RedisServer, startRedis } from './redis.ts'
+import { startZooKeeper, type ZooKeeperServer } from './zookeeper.ts'
+
+export class Peers {
+  #etcd: Promise<EtcdServer> | undefined
+  #redis: Promise<RedisServer> | undefined
+  #zooKeeper: Promise<ZooKeeperServer> | undefined
+
+  /** @throws Unavailable if it is not installed, as the others do. */
+  etcd(): Promise<EtcdServer> {
+    this.#etcd ??= startEtcd()
+    return this.#etcd
+  }
+
+  redis(): Promise<RedisServer> {
+    this.#redis ??= startRedis()
+    return this.#redis
+  }
+
+  zooKeeper(): Promise<ZooKeeperServer> {
+    this.#zooKeeper ??= startZooKeeper()
+    return this.#zooKeeper
+  }
+
+  async stop(): Promise<void> {
+    for (const starting of [this.#etcd, this.#redis, this.#zooKeeper]) {
+      const server = await starting?.catch(() => undefined)
+      await server?.stop()
+    }
+  }
+}

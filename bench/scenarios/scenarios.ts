@@ -1,0 +1,20 @@
+/** All scenarios, in the order in which they run and are told. */
+import type { Scenario } from '../harness/scenario.ts'
+import { refusal } from './refusal.ts'
+import { renewals } from './renewals.ts'
+import { connections, oneProcess, uncontended } from './uncontended.ts'
+
+export const scenarios: readonly Scenario[] = [
+  uncontended,
+  connections,
+  oneProcess(16, [
+    { contestant: 'pg-elect', against: 'Redis SET NX, pipelined', ratio: 1.4 },
+    { contestant: 'pg-elect', against: 'ZooKeeper node', ratio: 3.5 },
+    { contestant: 'pg-elect', against: 'etcd transaction', ratio: 12 },
+  ]),
+  oneProcess(256, [{ contestant: 'pg-elect', against: 'Redis SET NX, pipelined', ratio: 1.9 }]),
+  refusal(1),
+  refusal(16),
+  refusal(64),
+  renewals,
+]

@@ -41,6 +41,9 @@ export interface AcquireOptions extends LeaseOptions, WaitOptions {
   priority?: number
 }
 
+/** How often at most a silent connection is asked whether it still listens. */
+const LISTEN_CHECK_MS_MIN = 1000
+
 /** A swap waits at most a second for each of up to three locks. */
 const SWAP_TIMEOUT_MS = 5000
 
@@ -109,6 +112,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
       retryIntervalMs,
       pollIntervalMs,
       isSeparate: listenConnection !== undefined,
+      check: { intervalMs: Math.max(LISTEN_CHECK_MS_MIN, timing.ttlMs / 3), timeoutMs },
     })
     this.#advisoryLocks = new AdvisoryLocks(this.#connection)
     // When nothing can be refused any more: it would go on without its client.

@@ -10,12 +10,13 @@
 import type { Clock, Timer } from './clock.ts'
 import { jittered, type Random } from './jitter.ts'
 import { listenHere } from './line-queries.ts'
+import { type CheckedConnection, ListenCheck } from './listen-check.ts'
 import { describeError, type Logger } from './logger.ts'
-import { type Executor, listen, unlisten } from './queries.ts'
+import { listen, unlisten } from './queries.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** What the notifier needs of a connection. */
-export interface NotifyingConnection extends Executor {
+export interface NotifyingConnection extends CheckedConnection {
   on(event: 'notified', listener: (channel: string, message: string) => void): unknown
   on(event: 'lost', listener: () => void): unknown
   /** Whether something between here and the server may give one session to several clients. */
@@ -40,6 +41,8 @@ interface NotifierDependencies {
   readonly pollIntervalMs: number
   /** The connection is there for LISTEN alone: what is asked, is asked on another one. Default false. */
   readonly isSeparate?: boolean
+  /** When to look whether a silent session still listens, and how long that may take; undefined: never. */
+  readonly check?: { readonly intervalMs: number; readonly timeoutMs: number }
 }
 
 /** Stands for the session's own channel where else a lease's name stands, which is never empty. */
@@ -61,11 +64,14 @@ export class Notifier {
   #isDeaf = false
   #isPoolerTold = false
   #poll: Timer | undefined
+  readonly #check: ListenCheck | undefined
 
   constructor(connection: NotifyingConnection, dependencies: NotifierDependencies) {
     this.#connection = connection
     this.#dependencies = dependencies
     this.#closing = new Wakeup(dependencies.clock)
+    const { check } = dependencies
+    if (check !== undefined) this.#check = new ListenCheck(connection, this, { ...dependencies, ...check })
     connection.on('notified', (channel, message) => this.#wakeChannel(channel, message))
     connection.on('lost', () => {
       for (const watched of this.#watched.values()) watched.channel = undefined
@@ -106,9 +112,29 @@ export class Notifier {
     return this.#dependencies.isSeparate && this.hearsSession ? this.#backend : undefined
   }
 
+  /** What the session at hand is believed to listen to. */
+  get channels(): string[] {
+    return [...this.#watched.values()].flatMap(({ channel }) => channel ?? [])
+  }
+
+  /** The session does not listen to these, whatever it was told: it does so again, and whoever watches looks what it has missed. */
+  missed(channels: readonly string[]): void {
+    const deaf = [...this.#watched.values()].filter(
+      ({ channel }) => channel !== undefined && channels.includes(channel),
+    )
+    if (deaf.length === 0) return
+    this.#dependencies.logger.info(
+      { leases: deaf.length },
+      'the server has stopped listening, listening again',
+    )
+    for (const watched of deaf) watched.channel = undefined
+    this.#listenToAll()
+  }
+
   /** Stops listening for good. */
   close(): void {
     this.#closed = true
+    this.#check?.stop()
     this.#watched.clear()
     this.#closing.wake()
     this.#pollWhereDeaf()
@@ -222,6 +248,7 @@ export class Notifier {
       return
     }
     watched.channel = channel
+    this.#check?.begin()
     wakeAll(watched)
   }
 }

@@ -82,9 +82,9 @@ async function partition(name: string, lost: readonly Direction[], part: number,
   })
   const successor = await succession
   const tookMs = performance.now() - cutAtMs
-  if (old.isHeld) wrong.push('both are held')
-  // By its own deadline, which comes before the other could be granted it.
+  // By its own deadline, which comes before the other could be granted it. First of all, as looking at isHeld would abort it.
   if (!old.signal.aborted) wrong.push('the old signal has not aborted when the new leader leads')
+  if (old.isHeld) wrong.push('both are held')
   await stopped
   if (!(await writeGuarded(session, name, successor.token))) wrong.push('the successor may not write')
   succeeded.abort()

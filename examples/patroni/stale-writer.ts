@@ -85,9 +85,4 @@ export class StaleWriter {
     }
     return outcome
   }
-
-  /** Gives up where the fail-over did not come about. */
-  end(): void {
-    for (const client of [this.#asleep, this.#late]) client.end().catch(() => {})
-  }
 }

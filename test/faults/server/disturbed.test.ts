@@ -170,7 +170,7 @@ describe(`a server that is disturbed, SEED=${seed} ROUNDS=${rounds}`, () => {
     timeoutFor(rounds, 30_000),
     async (context) => {
       skipWithoutProc(context)
-      const server = await startFaultServer({ max_connections: 60 })
+      const server = await startFaultServer({ max_connections: 60, fsync: 'off' })
       await server.ask((client) =>
         client.query(
           `CREATE TABLE ${TABLE} (number bigserial PRIMARY KEY, lease text, token bigint, id text)`,

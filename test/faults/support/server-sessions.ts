@@ -55,14 +55,14 @@ export class SessionContender {
 
   async #step(client: pg.Client): Promise<void> {
     const { random, leases } = this.#plan
-    const lease = leases[Math.floor(random() * leases.length)] as string
-    const held = this.#held.get(lease)
-    const isTrusted = held !== undefined && moment() < held.trustedUntil
+    const trusted = [...this.#held].filter(([, { trustedUntil }]) => moment() < trustedUntil)
     const choice = random()
-    if (held !== undefined && isTrusted && choice < 0.4) await this.#renew(client, lease, held)
-    else if (held !== undefined && isTrusted && choice < 0.8) await this.#release(client, lease, held)
-    // Also where it has the lease already: that is a retry.
-    else await this.#acquire(client, lease)
+    const [lease, held] = trusted[Math.floor(random() * trusted.length)] ?? []
+    if (lease !== undefined && held !== undefined && choice < 0.3) await this.#renew(client, lease, held)
+    else if (lease !== undefined && held !== undefined && choice < 0.6)
+      await this.#release(client, lease, held)
+    // Perhaps what it has already: that is a retry.
+    else await this.#acquire(client, leases[Math.floor(random() * leases.length)] as string)
   }
 
   async #acquire(client: pg.Client, lease: string): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { expect, test } from 'vitest'
+import { freezeServer, skipWithoutProc } from '../../faults/support/server-processes.ts'
 import { runsAs } from '../../support/postgres/account.ts'
 import {
   answers,
@@ -31,6 +32,17 @@ test('a server ends with a parent that is killed', async () => {
   const sleeping = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57P01' })
   await killGroup(parent)
   await Promise.all([untilGone(server), sleeping])
+})
+
+test('also one that stands still', async (context) => {
+  skipWithoutProc(context)
+  const parent = runStarter()
+  const server = await factsFrom(parent)
+  const sessions = await freezeServer(server.pid)
+  expect(sessions.length).toBeGreaterThan(0)
+  await killGroup(parent)
+  await untilGone(server)
+  await Promise.all(sessions.map((pid) => until(`process ${pid} is gone`, () => !existsSync(`/proc/${pid}`))))
 })
 
 test('nothing stays of a parent killed while it makes the cluster', async () => {

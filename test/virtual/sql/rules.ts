@@ -1,0 +1,464 @@
+/**
+ * The rules of `sql/` once more, in memory and for one call at a time: what a lease, a line and a register do as time passes.
+ * Written from DESIGN's words rather than from the SQL, so that what both get wrong in the same way is rare; the checks in
+ * `invariants.ts` know of neither. Shares are in `share-rules.ts`.
+ */
+import type { CallTime } from './time.ts'
+
+/** A row of `elect.leases`; moments in milliseconds of the server's clock. */
+export interface Lease {
+  readonly name: string
+  holder: string | null
+  token: number
+  version: number
+  epoch: number
+  renewedAt: number
+  /** Null: it does not expire. */
+  expiresAt: number | null
+  ttl: number | null
+  readonly partOf: string | null
+}
+
+/** A row of `elect.candidates`. */
+export interface Place {
+  readonly line: string
+  readonly candidate: string
+  priority: number
+  arrival: number
+  isExclusive: boolean
+  ttl: number
+  seenAt: number
+  expiresAt: number
+}
+
+/** A row of `elect.shared_leases`. */
+export interface Shared {
+  readonly name: string
+  capacity: number | null
+  token: number
+  exclusiveToken: number | null
+  writtenAt: number
+}
+
+/** What a call answers: a row, a value, or the SQLSTATE of its refusal. */
+export type Answer = Readonly<Record<string, unknown>>
+
+/** A call that was refused with an error leaves nothing behind. */
+export class Refusal extends Error {
+  readonly sqlstate: string
+
+  constructor(sqlstate: string) {
+    super(sqlstate)
+    this.sqlstate = sqlstate
+  }
+}
+
+/** A lease that was handed over lasts so long until its new holder renews it. */
+const ACCEPT_MS = 2_000
+/** One that nobody holds may be taken so much later by each who waits behind another. */
+const TURN_MS = 250
+/** Two readings of one clock may lie that far apart without its having gone back. */
+const SLACK_MS = 1_000
+const DAY_MS = 24 * 3_600_000
+const EPOCH_TOKENS = 3_600_000_000
+
+/** What an expiring grant may last, from now on and in a new epoch. */
+export interface Settings {
+  longestTtl: number
+  grace: boolean
+}
+
+export class Rules {
+  readonly leases = new Map<string, Lease>()
+  readonly places = new Map<string, Place>()
+  readonly shared = new Map<string, Shared>()
+  settings: Settings = { longestTtl: 15_000, grace: true }
+  epoch = { number: 1, firstSeenAt: Number.NEGATIVE_INFINITY }
+  #arrivals = 0
+
+  isHeld(lease: Lease | undefined, at: number): lease is Lease & { holder: string } {
+    return lease != null && lease.holder !== null && (lease.expiresAt === null || lease.expiresAt > at)
+  }
+
+  acquire(
+    time: CallTime,
+    asked: { name: string; holder: string; ttl: number; wait: boolean; priority: number | null },
+  ): Answer {
+    const { name, holder, ttl, wait, priority } = asked
+    const waits = wait && priority !== null
+    const lease = this.leases.get(name)
+    if (this.isHeld(lease, time.now) && lease.holder !== holder) {
+      this.#cut(time, lease)
+      if (!waits) return this.answer(false, lease, time.now)
+      time.lock()
+      if (this.isHeld(lease, time.now)) {
+        return this.answer(false, lease, time.now, this.stand(time.now, { ...asked, priority, isExclusive: true }))
+      }
+    }
+    if (priority === null) return this.answer(false, lease, time.now)
+    const wasOwn = this.isHeld(lease, time.now)
+    if (lease !== undefined) time.lock()
+    const at = time.now
+    if (this.isHeld(lease, at)) return this.answer(true, this.renewed(lease, at, ttl), at)
+    const ahead = this.rank(name, holder, priority, at)
+    // Its own that ran out while it waited for the row is not taken anew in the same call.
+    const graceUntil = wasOwn ? null : this.graceOf(lease, ttl, at)
+    if (!wasOwn && graceUntil === null && this.#isTurn(lease, ahead, at)) {
+      return this.answer(true, this.grant(lease, { name, at, holder, ttl }), at)
+    }
+    const rank = waits && lease !== undefined ? this.stand(at, { ...asked, priority, isExclusive: true }) : null
+    if (graceUntil !== null) return { ...this.answer(false, undefined, at, rank), expires_in: graceUntil - at }
+    return this.answer(false, lease, at, rank)
+  }
+
+  renew(time: CallTime, name: string, token: number, ttl: number | null): Answer {
+    const lease = this.#lockGrant(time, name, token)
+    const at = time.now
+    if (!this.isHeld(lease, at)) return this.answer(false, this.leases.get(name), at)
+    return this.answer(true, this.renewed(lease, at, ttl ?? lease.ttl), at)
+  }
+
+  renewMany(time: CallTime, grants: readonly { name: string; token: number }[]): Answer[] {
+    this.epochAt(time.now)
+    const rows = grants.map(({ name, token }) => this.#lockGrant(time, name, token))
+    const at = time.now
+    return grants.map(({ name }, index) => {
+      const lease = rows[index]
+      if (!this.isHeld(lease, at)) return { name, ...this.answer(false, this.leases.get(name), at), rank: undefined }
+      return { name, ...this.answer(true, this.renewed(lease, at, lease.ttl), at), rank: undefined }
+    })
+  }
+
+  release(time: CallTime, name: string, token: number): boolean {
+    const lease = this.#lockGrant(time, name, token)
+    if (!this.isHeld(lease, time.now)) return false
+    if (lease.partOf !== null) this.releaseShare(lease, time.now)
+    else if (this.#handOver(lease, time.now, null) === undefined) this.#vacate(lease, time.now)
+    return true
+  }
+
+  /** Shares have rules of their own. */
+  protected releaseShare(_share: Lease, _at: number): void {
+    throw new Error('no shares here')
+  }
+
+  transfer(time: CallTime, name: string, token: number, successor: string | null, mustWait: boolean): Answer {
+    const lease = this.#lockGrant(time, name, token)
+    const at = time.now
+    if (lease !== undefined && lease.partOf !== null) throw new Refusal('22023')
+    if (!this.isHeld(lease, at)) return this.answer(false, this.leases.get(name), at)
+    let granted = this.#handOver(lease, at, successor)
+    if (granted === undefined && successor !== null && !mustWait && this.graceOf(lease, null, at) === null) {
+      granted = this.grant(lease, { name, at, holder: successor, ttl: lease.ttl })
+    }
+    return this.answer(granted !== undefined, granted ?? lease, at)
+  }
+
+  force(time: CallTime, name: string): boolean {
+    const lease = this.leases.get(name)
+    if (lease !== undefined) time.lock()
+    if (!this.isHeld(lease, time.now)) return false
+    this.#vacate(lease, time.now)
+    return true
+  }
+
+  /** The guard. */
+  prove(time: CallTime, name: string, token: number): void {
+    const lease = this.leases.get(name)
+    if (lease !== undefined) time.lock()
+    if (lease?.token !== token || !this.isHeld(lease, time.now)) throw new Refusal('LE001')
+  }
+
+  swap(time: CallTime, key: string, next: string | null, current: string | null, ttl: number | null): boolean {
+    const lease = this.leases.get(key)
+    const differs = () => this.isHeld(lease, time.now) && lease.holder !== current
+    if (differs()) return false
+    if (lease !== undefined) time.lock()
+    if (differs()) return false
+    if (current !== null && !this.isHeld(lease, time.now)) {
+      this.#settled(lease, ttl, time.now)
+      throw new Refusal('LE002')
+    }
+    this.#store(lease, { key, next, ttl, at: time.now })
+    return true
+  }
+
+  swapVersion(time: CallTime, key: string, next: string | null, version: number, ttl: number | null): number | null {
+    const lease = this.leases.get(key)
+    const differs = () => lease?.version !== version && (version !== 0 || this.isHeld(lease, time.now))
+    if (differs()) return null
+    if (lease !== undefined) time.lock()
+    if (differs()) return null
+    return this.#store(lease, { key, next, ttl, at: time.now })
+  }
+
+  /** Undefined: vacant. */
+  look(at: number, name: string): Answer | undefined {
+    const lease = this.leases.get(name)
+    const isHeld = this.isHeld(lease, at)
+    const endless = isHeld && lease.expiresAt === null
+    const graceUntil = endless ? null : this.graceOf(lease, null, at, false)
+    if (!isHeld && graceUntil === null) return undefined
+    const graceMs = graceUntil === null ? null : graceUntil - at
+    if (!isHeld) {
+      const { token = null, version = null } = lease ?? {}
+      return { holder: null, token, version, expires_in: graceMs, in_grace: true }
+    }
+    const expiresIn = endless ? null : Math.max(remaining(lease, at) as number, graceMs ?? 0)
+    return {
+      holder: lease.holder,
+      token: lease.token,
+      version: lease.version,
+      expires_in: expiresIn,
+      in_grace: graceMs !== null,
+    }
+  }
+
+  leave(time: CallTime, name: string, holder: string): Answer {
+    this.endWait(name, holder)
+    const standing = this.grantOf(name, holder, time.now)
+    return this.answer(standing?.holder === holder, standing, time.now)
+  }
+
+  refresh(at: number, name: string, holder: string): Answer {
+    const place = this.places.get(keyOf(name, holder))
+    if (place !== undefined && place.expiresAt > at) {
+      place.seenAt = at
+      place.expiresAt = at + place.ttl
+    }
+    const standing = this.grantOf(name, holder, at)
+    const index = this.line(name, at).findIndex(({ candidate }) => candidate === holder)
+    return this.answer(standing?.holder === holder, standing, at, index === -1 ? null : index)
+  }
+
+  prune(at: number, olderThan: number): number {
+    const epoch = this.epochAt(at)
+    for (const [key, place] of this.places) if (!this.#isWaiting(place, at)) this.places.delete(key)
+    let pruned = 0
+    for (const [name, lease] of this.leases) {
+      if (this.isHeld(lease, at) || lease.expiresAt === null || lease.expiresAt > at - olderThan) continue
+      if (lease.epoch !== epoch.number && this.graceOf(lease, null, at) !== null) continue
+      if ([...this.places.values()].some(({ line }) => line === name)) continue
+      this.leases.delete(name)
+      pruned += 1
+    }
+    for (const [name, { writtenAt }] of this.shared) {
+      if (writtenAt > at - olderThan) continue
+      if ([...this.leases.values()].some(({ partOf }) => partOf === name)) continue
+      if ([...this.places.values()].some(({ line }) => line === name)) continue
+      this.shared.delete(name)
+      pruned += 1
+    }
+    return pruned
+  }
+
+  newEpoch(at: number): number {
+    this.epoch = { number: this.epoch.number + 1, firstSeenAt: at }
+    return this.epoch.number
+  }
+
+  /** How a contender is told that it stands. */
+  answer(granted: boolean | null, lease: Lease | undefined, at: number, rank: number | null = null): Answer {
+    const isHeld = this.isHeld(lease, at)
+    return {
+      granted,
+      holder: isHeld ? lease.holder : null,
+      token: isHeld ? lease.token : null,
+      version: isHeld ? lease.version : null,
+      expires_in: isHeld ? remaining(lease, at) : null,
+      rank,
+    }
+  }
+
+  /** Those who wait, the next one first. */
+  line(name: string, at: number): Place[] {
+    return this.#inOrder(name).filter((place) => this.#isWaiting(place, at))
+  }
+
+  /** How many go before it; one that is not in line would come last of its priority. */
+  protected rank(name: string, candidate: string, priority: number, at: number): number {
+    const line = this.line(name, at)
+    const own = line.find((place) => place.candidate === candidate)?.arrival ?? Number.POSITIVE_INFINITY
+    return line.filter(
+      (place) =>
+        place.candidate !== candidate &&
+        (place.priority > priority || (place.priority === priority && place.arrival < own)),
+    ).length
+  }
+
+  protected stand(
+    at: number,
+    asked: { name: string; holder: string; priority: number; ttl: number; isExclusive: boolean },
+  ): number {
+    const { name, holder: candidate, priority, ttl, isExclusive } = asked
+    const key = keyOf(name, candidate)
+    const before = this.places.get(key)
+    this.#arrivals += 1
+    const keeps = before !== undefined && this.#isWaiting(before, at) && before.isExclusive === isExclusive
+    const arrival = keeps ? before.arrival : this.#arrivals
+    this.places.set(key, { line: name, candidate, priority, arrival, isExclusive, ttl, seenAt: at, expiresAt: at + ttl })
+    return this.rank(name, candidate, priority, at)
+  }
+
+  protected endWait(name: string, candidate: string): void {
+    this.places.delete(keyOf(name, candidate))
+  }
+
+  /** The first who still waits; places of the dead before it go. */
+  protected first(name: string, at: number): Place | undefined {
+    for (const place of this.#inOrder(name)) {
+      if (this.#isWaiting(place, at)) return place
+      this.endWait(name, place.candidate)
+    }
+    return undefined
+  }
+
+  protected grantOf(name: string, holder: string, at: number): Lease | undefined {
+    const lease = this.leases.get(name)
+    if (lease !== undefined) return this.isHeld(lease, at) ? lease : undefined
+    const shares = [...this.leases.values()].filter((share) => share.partOf === name && this.isHeld(share, at))
+    const byExpiry = shares.toSorted((one, other) => (one.expiresAt ?? 0) - (other.expiresAt ?? 0))
+    return byExpiry.find((share) => share.holder === holder) ?? byExpiry[0]
+  }
+
+  protected grant(
+    lease: Lease | undefined,
+    granted: { name: string; at: number; holder: string; ttl: number | null; accept?: boolean },
+    share?: { of: string; lastToken: number },
+  ): Lease {
+    const { name, at, holder, ttl, accept = false } = granted
+    const { number: epoch } = this.epochAt(at)
+    const last = share?.lastToken ?? lease?.token ?? 0
+    const token = Math.max(last + 1, at * 1000 + (epoch - 1) * EPOCH_TOKENS)
+    const row = {
+      name: share === undefined ? name : `${name}#${token}`,
+      holder,
+      token,
+      version: lease === undefined ? token : lease.version + 1,
+      epoch,
+      renewedAt: at,
+      expiresAt: ttl === null ? null : at + (accept ? Math.min(ttl, ACCEPT_MS) : ttl),
+      ttl,
+      partOf: share?.of ?? null,
+    }
+    this.leases.set(row.name, row)
+    this.endWait(name, holder)
+    return row
+  }
+
+  protected renewed(lease: Lease, at: number, ttl: number | null): Lease {
+    lease.epoch = this.epochAt(at).number
+    lease.version += 1
+    if (ttl === null || lease.expiresAt === null) lease.expiresAt = null
+    // Of a promise that was made before the clock went back the time that was given is kept, from now on.
+    else {
+      const kept = lease.renewedAt > at ? at + (lease.expiresAt - lease.renewedAt) : lease.expiresAt
+      lease.expiresAt = Math.max(kept, at + ttl)
+    }
+    lease.renewedAt = at
+    lease.ttl = ttl
+    return lease
+  }
+
+  /** The epoch in force. Where the clock has gone back, its grace begins anew. */
+  protected epochAt(at: number, mayRecord = true): { number: number; firstSeenAt: number } {
+    if (this.epoch.firstSeenAt <= at + SLACK_MS) return this.epoch
+    const seen = { ...this.epoch, firstSeenAt: at }
+    if (mayRecord) this.epoch = seen
+    return seen
+  }
+
+  /** Until when it counts as held by somebody whose grant may have been lost. */
+  protected graceOf(
+    lease: { ttl: number | null; epoch?: number } | undefined,
+    ttl: number | null,
+    at: number,
+    mayRecord = true,
+  ): number | null {
+    const { number, firstSeenAt } = this.epochAt(at, mayRecord)
+    if (firstSeenAt + DAY_MS <= at || number === lease?.epoch || !this.settings.grace) return null
+    const until = firstSeenAt + Math.max(this.settings.longestTtl, lease?.ttl ?? 0, ttl ?? 0)
+    return until > at ? until : null
+  }
+
+  /** A lease from the future is cut to the time that it was given, from now on. */
+  protected cutIfFuture(lease: Lease, at: number): void {
+    if (!this.isHeld(lease, at) || lease.renewedAt <= at) return
+    if (lease.expiresAt !== null) lease.expiresAt = at + (lease.expiresAt - lease.renewedAt)
+    lease.renewedAt = at
+    lease.version += 1
+  }
+
+  #cut(time: CallTime, lease: Lease): void {
+    if (lease.renewedAt <= time.now) return
+    time.lock()
+    this.cutIfFuture(lease, time.now)
+  }
+
+  #lockGrant(time: CallTime, name: string, token: number): Lease | undefined {
+    const lease = this.leases.get(name)
+    if (lease?.token !== token || lease.holder === null) return undefined
+    time.lock()
+    return lease
+  }
+
+  #handOver(lease: Lease, at: number, successor: string | null): Lease | undefined {
+    if (this.graceOf(lease, null, at) !== null) return undefined
+    const { name } = lease
+    const named = this.line(name, at).find(({ candidate }) => candidate === successor)
+    const next = successor === null ? this.first(name, at) : named
+    if (next === undefined) return undefined
+    return this.grant(lease, { name, at, holder: next.candidate, ttl: next.ttl, accept: true })
+  }
+
+  #vacate(lease: Lease, at: number): void {
+    lease.holder = null
+    lease.version += 1
+    lease.renewedAt = at
+    lease.expiresAt = at
+  }
+
+  #settled(lease: Lease | undefined, ttl: number | null, at: number): void {
+    if (this.graceOf(lease, ttl, at) !== null) throw new Refusal('55P03')
+  }
+
+  #store(
+    lease: Lease | undefined,
+    { key, next, ttl, at }: { key: string; next: string | null; ttl: number | null; at: number },
+  ): number {
+    const isHeld = this.isHeld(lease, at)
+    if (!isHeld || (next !== lease.holder && lease.expiresAt !== null)) this.#settled(lease, ttl, at)
+    if (!isHeld && next === null) return lease?.version ?? 0
+    if (isHeld && next === null) {
+      this.#vacate(lease, at)
+      return lease.version
+    }
+    if (isHeld && next === lease.holder) return this.renewed(lease, at, ttl).version
+    return this.grant(lease, { name: key, at, holder: next as string, ttl }).version
+  }
+
+  #isTurn(lease: Lease | undefined, rank: number, at: number): boolean {
+    if (rank === 0 || lease === undefined || lease.expiresAt === null) return true
+    return at < lease.expiresAt || at > lease.expiresAt + rank * TURN_MS
+  }
+
+  /** A place from the future would outlive its candidate: it does not count until that says so anew. */
+  #isWaiting({ expiresAt, seenAt }: Place, at: number): boolean {
+    return expiresAt > at && seenAt <= at + SLACK_MS
+  }
+
+  #inOrder(name: string): Place[] {
+    return [...this.places.values()]
+      .filter(({ line }) => line === name)
+      .sort((one, other) => other.priority - one.priority || one.arrival - other.arrival)
+  }
+}
+
+/** At most the time that was given at the last write: more would mean that the clock went back since. */
+function remaining({ expiresAt, renewedAt }: Lease, at: number): number | null {
+  return expiresAt === null ? null : Math.min(expiresAt - at, expiresAt - renewedAt)
+}
+
+function keyOf(line: string, candidate: string): string {
+  return `${line} ${candidate}`
+}

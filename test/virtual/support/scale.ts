@@ -1,0 +1,32 @@
+/**
+ * How many schedules are run: `VIRTUAL=1000000 npm run test:virtual` runs a million, where CI runs 50,000. Most are of the client, which
+ * is in memory; one of twenty is of the SQL, in PGlite.
+ *
+ * A run prints its seed; what fails is told with a command that repeats that one schedule.
+ */
+import { randomInt } from 'node:crypto'
+
+/** One of so many is of the SQL: it costs about that much more. */
+const SQL_PART = 20
+
+/** All schedules of a run. */
+export const schedulesInAll = wholeNumber('VIRTUAL', 50_000)
+
+export const sqlSchedules = Math.ceil(schedulesInAll / SQL_PART)
+export const clientSchedules = schedulesInAll - sqlSchedules
+
+/** The seed of this run: the given one, else a new one for each test file. */
+export const seed = wholeNumber('SEED', randomInt(1, 2 ** 31))
+
+/** Repeats one schedule and shows its steps. */
+export function replayCommand(part: 'sql' | 'client', of: number, number: number): string {
+  return `npx tsx test/virtual/replay.ts ${part} ${of} ${number}`
+}
+
+function wholeNumber(variable: string, otherwise: number): number {
+  const text = process.env[variable]
+  if (text === undefined || text === '') return otherwise
+  const number = Number(text)
+  if (Number.isSafeInteger(number) && number > 0) return number
+  throw new Error(`Invalid ${variable}: expected a whole number above 0, got ${JSON.stringify(text)}`)
+}

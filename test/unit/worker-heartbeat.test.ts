@@ -279,6 +279,15 @@ describe('leases', () => {
     expect(beat?.arguments.names).toHaveLength(100)
   })
 
+  test('have a connection ahead of their first beat', async () => {
+    const process = new StubThreaded()
+    expect(process.connects).toBe(0)
+    await process.lease('one')
+    await process.lease('other')
+    expect(process.connects).toBe(1)
+    expect(process.threadDatabase.calls).toEqual([])
+  })
+
   test('that are given back leave nothing behind in either thread', async () => {
     const process = new StubThreaded()
     const lease = await process.lease()

@@ -73,6 +73,8 @@ export class StubThreaded {
   readonly threadDatabase: ScriptedDatabase
   readonly heartbeat: WorkerHeartbeat
   readonly context: LeaseContext
+  /** How often the thread was to connect ahead of its beats. */
+  connects = 0
   /** Called after each little while, also while the main loop is blocked. */
   onStep: () => void = () => undefined
 
@@ -87,7 +89,9 @@ export class StubThreaded {
       random,
       logger,
       hangTimeoutMs,
-      connect: () => undefined,
+      connect: () => {
+        this.connects += 1
+      },
       tell: (news) => void this.thread.news.push(structuredClone(news)),
       ping: () => void this.thread.reports.push({ kind: 'ping' }),
     })

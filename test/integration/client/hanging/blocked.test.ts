@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lease, PgElectOptions } from '../../../../src/index.ts'
 import { createTestDatabase, type TestDatabase } from '../../../support/postgres/database.ts'
@@ -140,15 +143,39 @@ test('a process that was stopped past its TTL, threads and all, does not hold it
 })
 
 describe('the thread of the heartbeat', () => {
-  test('ends with close(), and keeps no process alive', async () => {
-    const options = { connectionString: database.connectionString, heartbeat: 'worker' } as const
+  test('ends with close(), and its session with it', async () => {
+    await using own = await createTestDatabase()
+    const options = { connectionString: own.connectionString, heartbeat: 'worker' } as const
     const holder = startHolder(compiled, { lease: 'closes', options })
     await holder.reported('held')
+    const session = await own.connect()
+    const sessions = async () => {
+      const { rows } = await session.query(
+        `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg-elect'`,
+      )
+      return rows.length
+    }
+    // It connects ahead of its first beat.
+    while ((await sessions()) < 2);
     holder.tell({ kind: 'close' })
     await holder.reported('closed')
-    const [exitCode] = holder.process.exitCode === null ? await once(holder.process, 'exit') : [0]
-    expect(exitCode).toBe(0)
+    while ((await sessions()) > 0);
+    const exited = once(holder.process, 'exit')
+    holder.process.disconnect()
+    expect(await exited).toEqual([0, null])
     expect(holder.complaints).toEqual([])
+  })
+
+  test('keeps no process alive that has nothing else to do', async () => {
+    const index = JSON.stringify(pathToFileURL(join(compiled.source, 'index.js')).href)
+    const options = JSON.stringify({ connectionString: database.connectionString, heartbeat: 'worker' })
+    const script = `import { PgElect } from ${index}; new PgElect(${options}); console.log('made')`
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      ['--input-type=module', '--eval', script],
+      { timeout: 20_000 },
+    )
+    expect({ stdout, stderr }).toEqual({ stdout: 'made\n', stderr: '' })
   })
 
   test('connects by the parts of a connection, too, and renews while nothing else can', async () => {

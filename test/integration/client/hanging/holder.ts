@@ -31,11 +31,7 @@ async function hold(): Promise<void> {
     }
     if (command.kind === 'look') report({ event: 'looked', isHeld: lease.isHeld })
     if (command.kind === 'close') {
-      void client.close().then(() => {
-        report({ event: 'closed' })
-        // Ends by itself from here on, unless something keeps it.
-        process.disconnect()
-      })
+      void client.close().then(() => report({ event: 'closed' }))
     }
   })
   report({ event: 'held', token: lease.token })

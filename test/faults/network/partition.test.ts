@@ -49,10 +49,13 @@ function open(proxy?: FaultProxy, timing: { ttlMs?: number; queryTimeoutMs?: num
   return new PgElect({ connectionString, ttlMs: TTL_MS, drainTimeoutMs: 0, logger: silent, ...timing })
 }
 
-/** Writes as that leader until it is refused once another has led. */
+/** Writes as that leader until it is refused once another has led; a guard that does not refuse it is given a few writes to show it. */
 async function writeOn(name: string, token: number, succeeded: AbortSignal): Promise<void> {
   const writer = await database.connect()
-  for (let written = true; written || !succeeded.aborted; ) written = await writeGuarded(writer, name, token)
+  let isRefused = false
+  for (let more = 10; !succeeded.aborted || (!isRefused && more > 0); more -= Number(succeeded.aborted)) {
+    isRefused = !(await writeGuarded(writer, name, token))
+  }
   await writer.end()
 }
 

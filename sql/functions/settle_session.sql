@@ -6,6 +6,10 @@ DECLARE
   dead_ms CONSTANT bigint := greatest(1000, (extract(epoch FROM elect.valid_ttl(dead_after, 'dead_after')) * 1000)::bigint);
   wanted record;
 BEGIN
+  -- The grace after a fail-over begins when somebody sees it: better when the first client comes back than when it first wants something.
+  IF NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' THEN
+    PERFORM elect.epoch_at(clock_timestamp(), true);
+  END IF;
   -- A pooler names a process of its own to its clients. What is set would stay with whoever gets this session next.
   IF backend IS DISTINCT FROM pg_backend_pid() THEN
     RETURN false;
@@ -40,4 +44,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.settle_session(integer, interval) IS
-  'For connections that are kept for leases alone: the session of a client that died in silence ends after about dead_after, and what is neither granted nor renewed commits asynchronously, from now on in this session. Settings that are stricter stay. Nothing is set, and the answer is false, unless backend is the process of this session, as a client knows it from the protocol: a pooler would give the session to others. Errors: 22023 bad argument.';
+  'For connections that are kept for leases alone: the session of a client that died in silence ends after about dead_after, and what is neither granted nor renewed commits asynchronously, from now on in this session. Settings that are stricter stay. Nothing is set, and the answer is false, unless backend is the process of this session, as a client knows it from the protocol: a pooler would give the session to others. After a fail-over the first of them begins the grace (elect.epochs). Errors: 22023 bad argument.';

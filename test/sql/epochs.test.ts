@@ -133,6 +133,15 @@ describe('a new epoch', () => {
     expect(await epochs()).toHaveLength(before + 1)
   })
 
+  test('is recorded by the first client that connects, before it wants anything', async () => {
+    await promote()
+    const before = (await epochs()).length
+    await client.query('BEGIN READ ONLY; SELECT elect.settle_session(1); COMMIT')
+    expect(await epochs()).toHaveLength(before)
+    await client.query('SELECT elect.settle_session(1)')
+    expect(await epochs()).toHaveLength(before + 1)
+  })
+
   test('of which the clock went back is seen anew: no lease is in its grace for longer', async () => {
     await promote()
     await acquire(client, 'clock', 'ada')

@@ -5,6 +5,8 @@ import { clientConnection } from './list/client-connection.ts'
 import { clientHeartbeat } from './list/client-heartbeat.ts'
 import { clientNotifier } from './list/client-notifier.ts'
 import { clientTrust } from './list/client-trust.ts'
+import { clientUnknown } from './list/client-unknown.ts'
+import { clientWorker } from './list/client-worker.ts'
 import { sqlClock } from './list/sql-clock.ts'
 import { sqlClosed } from './list/sql-closed.ts'
 import { sqlEpochs } from './list/sql-epochs.ts'
@@ -27,6 +29,8 @@ const areas: Readonly<Record<string, readonly Mutant[]>> = {
   'client-connection': clientConnection,
   'client-notifier': clientNotifier,
   'client-candidate': clientCandidate,
+  'client-unknown': clientUnknown,
+  'client-worker': clientWorker,
 }
 
 export const mutants: readonly ListedMutant[] = Object.entries(areas).flatMap(([area, listed]) =>

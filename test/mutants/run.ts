@@ -5,7 +5,7 @@
  *     npm run test:mutants -- --quick                 one or two of each area
  *     ONLY=sql-guard,late npm run test:mutants        those with one of these words in `area/name` or in their file
  *
- * Ends with 1 if a fault was noticed by no test, or could not be tried.
+ * Ends with 1 if a fault was noticed by no test, or could not be tried. One whose tests are skipped here, for want of a tool, is skipped.
  */
 import { fileURLToPath } from 'node:url'
 import { providePostgres, testSettings } from '../support/postgres/provide.ts'
@@ -29,6 +29,7 @@ interface Row extends Verdict {
 const LANES = 2
 const TRIAL_LIMIT_MS = 180_000
 const SOUND_LIMIT_MS = 900_000
+const SKIPPED = 'its tests are skipped here, as something that they need is not installed'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const stop = new AbortController()
@@ -137,7 +138,7 @@ function faultOf({ file, tests, fault }: FileEnd): string | undefined {
     return `fails without a fault, too: ${failed.name}`
   }
   if (fault !== '') return fault
-  return tests.some(({ status }) => status === 'passed') ? undefined : 'its tests are skipped here'
+  return tests.some(({ status }) => status === 'passed') ? undefined : SKIPPED
 }
 
 async function tryAll(
@@ -165,6 +166,7 @@ async function tryOne(
   sound: ReadonlyMap<string, string | undefined>,
 ): Promise<Verdict> {
   const unsound = mutant.tests.map((file) => sound.get(file)).find((fault) => fault !== undefined)
+  if (unsound === SKIPPED) return { outcome: 'skipped', words: unsound }
   if (unsound !== undefined) return { outcome: 'not tried', words: unsound }
   try {
     return await lane.workshop.withFault(mutant, async () =>
@@ -177,13 +179,15 @@ async function tryOne(
 
 /** @returns the exit code. */
 function conclude(rows: readonly Row[], seconds: number): number {
-  const others = rows.filter(({ outcome }) => outcome !== 'caught')
+  const others = rows.filter(({ outcome }) => outcome !== 'caught' && outcome !== 'skipped')
   for (const { mutant, outcome, words } of others) {
     const { id, file, from, to, costs, tests } = mutant
     console.log(`\n${outcome}: ${id} in ${file}: ${words}`)
     console.log(`- ${from}\n+ ${to}\nIt would cost: ${costs}\nTo be noticed by: ${tests.join(', ')}`)
   }
-  const caught = rows.length - others.length
-  console.log(`\n${caught} of ${rows.length} mutants were caught, in ${seconds.toFixed(0)} s`)
+  const caught = rows.filter(({ outcome }) => outcome === 'caught').length
+  console.log(
+    `\n${caught} of ${rows.length} mutants were caught, ${rows.length - caught - others.length} skipped, in ${seconds.toFixed(0)} s`,
+  )
   return others.length === 0 ? 0 : 1
 }

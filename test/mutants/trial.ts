@@ -8,7 +8,7 @@ import { dirname, join, relative } from 'node:path'
 const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs')
 
 /** A mutant often shows by a test that waits for what does not come: less patience than the tests have by themselves. */
-const TEST_TIMEOUT_MS = 20_000
+const TEST_TIMEOUT_MS = 25_000
 const GOODBYE_MS = 8_000
 
 /** How one test ended. */
@@ -107,7 +107,7 @@ export async function runTests(request: RunRequest): Promise<RunEnd> {
 
 /** What came of a mutant. */
 export interface Verdict {
-  readonly outcome: 'caught' | 'SURVIVED' | 'BROKE' | 'HUNG' | 'not tried'
+  readonly outcome: 'caught' | 'SURVIVED' | 'BROKE' | 'HUNG' | 'not tried' | 'skipped'
   /** Which test caught it; else what happened. */
   readonly words: string
 }

@@ -146,6 +146,20 @@ describe('a connection that is torn while a lease is asked for', () => {
     expect(model.holding('job')).toBeUndefined()
   })
 
+  test('is given back at once if it came too late to be trusted', async () => {
+    const { clock, model, process, timing, ask } = setUp()
+    process.database.network = async (serve) => {
+      const answer = await serve()
+      // It lay there while the machine slept.
+      clock.suspend(timing.ttlMs - timing.safetyMarginMs)
+      process.database.network = (next) => next()
+      return answer
+    }
+    expect(await ask()).toBeNull()
+    expect(model.grants).toHaveLength(1)
+    expect(model.holding('job')).toBeUndefined()
+  })
+
   test('keeps the client open until it is settled, and while it is being given back', async () => {
     const { clock, process, ask } = setUp()
     const asking = ask()

@@ -66,6 +66,16 @@ describe('a main loop that is blocked', () => {
     expect(process.main.log.messages('warn')).toEqual(['lost a lease'])
   })
 
+  test('hears that its lease was taken away after it had been renewed', async () => {
+    const process = new StubThreaded()
+    const lease = await process.lease()
+    await process.block(5_000)
+    process.model.force('job')
+    await process.block(5_000)
+    expect(process.thread.news.map(({ kind }) => kind)).toEqual(['extended', 'refused'])
+    expect(lease.isHeld).toBe(false)
+  })
+
   test('hears of another lease in a turn of its own: a look at one runs no listeners of another', async () => {
     const process = new StubThreaded()
     const [one, other] = [await process.lease('one'), await process.lease('other')]
@@ -167,6 +177,16 @@ describe('a main loop that hangs', () => {
     await process.advance(1_000)
     await process.block(HANG_MS - 1_500)
     expect(lease.isHeld).toBe(true)
+  })
+
+  test('is known by when it gave its last sign of life, not by when the thread has read it', async () => {
+    const process = new StubThreaded({ hangTimeoutMs: TTL_MS })
+    const lease = await process.lease()
+    const at = process.main.clock.now()
+    await process.block(10_000)
+    process.thread.heartbeat?.obey({ kind: 'alive', at })
+    await process.block(TTL_MS - 10_000)
+    expect(lease.isHeld).toBe(false)
   })
 
   test('stays without its leases when it goes on; new ones are renewed', async () => {

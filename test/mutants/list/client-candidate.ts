@@ -115,10 +115,10 @@ export const clientCandidate: readonly Mutant[] = [
     tests: ['test/integration/client/once.test.ts'],
   },
   {
-    name: 'close-does-not-wait-for-grants-under-way',
+    name: 'granted-while-the-client-closes',
     file: 'src/client.ts',
-    from: '      await Promise.allSettled(pending)\n',
-    to: '',
+    from: '    await endAll()\n    this.#notifier.close()',
+    to: '    this.#notifier.close()',
     costs: 'what was granted as the client closed keeps the others out for a ttl',
     tests: ['test/integration/client/close.test.ts'],
   },

@@ -14,8 +14,8 @@ export const clientNotifier: readonly Mutant[] = [
   {
     name: 'what-was-told-meanwhile-is-missed',
     file: 'src/notifier.ts',
-    from: '    watched.channel = channel\n    wakeAll(watched)',
-    to: '    watched.channel = channel',
+    from: '    this.#check?.begin()\n    wakeAll(watched)',
+    to: '    this.#check?.begin()',
     costs: 'a change during a lost connection is seen at the next expiry only',
     tests: ['test/unit/notifier.test.ts'],
   },

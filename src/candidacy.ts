@@ -29,8 +29,9 @@ const EXPIRY_GRACE_MS = 2
 const RANK_DELAY_MS = 250
 /** How often the second in line looks. */
 const SECOND_LOOK_MS = 1500
-/** What is handed to a candidate that hears nothing is given to the next after 2 seconds: look well before. */
+/** What is handed to a candidate that hears nothing is given to the next after 2 seconds, or its TTL if that is less: look well before. */
 const DEAF_LOOK_MS = 500
+const DEAF_LOOK_PART = 0.25
 
 /**
  * Waits until the lease is granted.
@@ -81,7 +82,8 @@ export async function waitForLease(
         logger.info({ lease: name, error: describeError(error) }, 'could not ask for a lease, trying again')
       }
       const isDeaf = giveUpPlace !== undefined && !line.isHeard
-      await changed.wait(isDeaf ? Math.min(delayMs, DEAF_LOOK_MS) : delayMs, signal)
+      const deafMs = Math.min(DEAF_LOOK_MS, timing.ttlMs * DEAF_LOOK_PART)
+      await changed.wait(isDeaf ? Math.min(delayMs, deafMs) : delayMs, signal)
     }
   } catch (error) {
     // Its place, or what it was handed meanwhile, need not keep the others out.

@@ -11,12 +11,12 @@ const SOON_MS = 1000
 const ACCEPT_MS = 2000
 
 /** A leader, and one process behind a pooler. */
-async function setUp(listensElsewhere: boolean) {
+async function setUp(listensElsewhere: boolean, ttlMs = TTL_MS) {
   const clock = new StubClock()
   const model = new ModelLeases(clock)
   const leader = new StubProcess({ clock, model, ttlMs: TTL_MS })
   const lease = await leader.lease('job', 'leader')
-  const process = new StubProcess({ clock, model, ttlMs: TTL_MS, isBehindPooler: true, listensElsewhere })
+  const process = new StubProcess({ clock, model, ttlMs, isBehindPooler: true, listensElsewhere })
   /** Which session is told of a hand-off to that candidate. */
   const told = (holder = 'me') => model.line.waiting('job', holder)?.backend
   const ears = () => process.context.line.backend
@@ -33,6 +33,17 @@ describe('a candidate behind a pooler', () => {
       await clock.advance(500)
       expect(held(state.lease).isHeld, `released after ${atMs} ms`).toBe(true)
       expect(process.database.callsOf('listen_here')).toEqual([])
+    }
+  })
+
+  test('looks more often where it would have less time to take it up', async () => {
+    for (let atMs = 0; atMs < 1000; atMs += 37) {
+      const { clock, lease, process } = await setUp(false, 400)
+      const { state } = candidate(process)
+      await clock.advance(atMs)
+      await lease.release()
+      await clock.advance(100)
+      expect(held(state.lease).isHeld, `released after ${atMs} ms`).toBe(true)
     }
   })
 

@@ -72,7 +72,7 @@ const disturbances: Record<string, Disturbance> = {
     terms: 'all end',
     act: async (stage) => {
       await stage.server.freeze()
-      await forMs(2, stage)
+      await forMs(1.3, stage)
       await stage.server.thaw()
     },
   },
@@ -97,7 +97,7 @@ const disturbances: Record<string, Disturbance> = {
     terms: 'all end',
     act: async (stage) => {
       const giveBack = await starve(stage)
-      await forMs(2, stage)
+      await forMs(1.3, stage)
       await giveBack()
     },
   },

@@ -13,6 +13,8 @@ const { connectionString, label, ttlMs, table } = settings
 /** How often a leader looks at its own trust, and how long it pauses between two writes. */
 const LOOK_MS = 5
 const WRITE_PAUSE_MS = 10
+/** How many of the writes take long. */
+const SLOW_PART = 0.25
 
 const report = (message: ContenderReport) => process.send?.(message)
 const tell = (...events: HistoryEvent[]) => report({ events })
@@ -83,8 +85,10 @@ async function write(writers: pg.Pool, leadership: Leadership): Promise<void> {
     try {
       await leadership.transaction(writers, async (session) => {
         await session.query(`INSERT INTO ${table} (lease, token, id) VALUES ($1, $2, $3)`, [lease, token, id])
-        // A process that is slow between its last statement and its commit is where a check alone would not help.
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 2 * WRITE_PAUSE_MS))
+        // A process that is slow between its last statement and its commit is where a check alone would not help: now and then for
+        // so long that another may be granted the lease meanwhile.
+        const longestMs = Math.random() < SLOW_PART ? 2 * ttlMs : 2 * WRITE_PAUSE_MS
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * longestMs))
         sentAt = moment()
       })
     } catch {

@@ -9,7 +9,8 @@ import { EventEmitter } from 'node:events'
 import type { CompiledQuery } from 'kysely'
 import pg from 'pg'
 import type { Clock } from './clock.ts'
-import { ClosedError, ConnectionError, fromDriver, InvalidArgumentError } from './errors.ts'
+import { destroySocket, makeClient, saysReadOnly, saysUnprepared, statementName } from './driver-client.ts'
+import { ClosedError, ConnectionError, fromDriver } from './errors.ts'
 import { HostRound, type Opened } from './host-round.ts'
 import { type ConnectionOptions, resolveHosts, type TargetSession } from './hosts.ts'
 import { jittered, type Random } from './jitter.ts'
@@ -49,14 +50,6 @@ const DEAD_AFTER_MS_MAX = 60_000
 /** The server's clock may be slewed while a connection is made. */
 const AGE_SLACK_MS = 500
 
-/** How to read the types that come back: bool, int4, float8 and jsonb; all others are text. */
-const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
-  16: (text) => text === 't',
-  23: Number,
-  701: Number,
-  3802: JSON.parse,
-}
-
 export class ControlConnection extends EventEmitter<ConnectionEvents> implements Executor {
   readonly #round: HostRound
   readonly #dependencies: ConnectionDependencies
@@ -84,7 +77,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     this.#dependencies = dependencies
     const hosts = resolveHosts(config, dependencies)
     this.#round = new HostRound(hosts)
-    for (const host of hosts.hosts) this.#makeClient(host.config)
+    for (const host of hosts.hosts) makeClient(host.config, dependencies.timeoutMs, dependencies.option)
   }
 
   /** @throws ConnectionError if there is no answer in time: then the session is given up, and the outcome is unknown. */
@@ -123,7 +116,18 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     clearTimeout(giveUp)
   }
 
-  #connected(): Promise<pg.Client> {
+  /** The session at hand, or a new one. */
+  async #connected(): Promise<pg.Client> {
+    for (;;) {
+      const session = this.#establish()
+      const client = await session
+      if (!client.connection.stream.destroyed) return client
+      // One that has been given up is lost in a moment: then there is a new one.
+      if (session === this.#session) await new Promise((resolve) => client.once('end', resolve))
+    }
+  }
+
+  #establish(): Promise<pg.Client> {
     if (this.#closed) throw new ClosedError()
     const { logger } = this.#dependencies
     // Whoever asks shares this attempt, and its pause: a server that is down is not asked once for each of them.
@@ -170,8 +174,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   /** Connects to one host, asks what it is, and settles the session if that is this connection's alone. */
   async #open(config: pg.ClientConfig): Promise<Opened<pg.Client>> {
     if (this.#closed) throw new ClosedError()
-    const { clock, logger, ttlMs } = this.#dependencies
-    const client = this.#makeClient(config)
+    const { clock, logger, ttlMs, timeoutMs, option } = this.#dependencies
+    const client = makeClient(config, timeoutMs, option)
     // Before connecting: a client without an error listener ends the process when the server ends the session.
     client.on('error', (error) => {
       logger.debug({ error: describeError(error) }, 'the control connection reported an error')
@@ -213,13 +217,12 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
 
   /** Gives up a session in which nothing can be written any more: the next one is on another server, if there is one. */
   #leave(client: pg.Client): void {
-    if (client === this.#client) {
-      this.#client = undefined
-      this.#round.turnAway()
-      // The only server that there is need not be asked again at once.
-      if (!this.#round.hasOthers) this.#failures = 1
-    }
     destroySocket(client)
+    if (client !== this.#client) return
+    this.#client = undefined
+    this.#round.turnAway()
+    // The only server that there is need not be asked again at once.
+    if (!this.#round.hasOthers) this.#failures = 1
   }
 
   async #ask<Row>(
@@ -249,49 +252,6 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       throw new ConnectionError('The commit did not wait for its synchronous standby')
     return result.rows
   }
-
-  #makeClient(config: pg.ClientConfig): pg.Client {
-    try {
-      return new pg.Client({
-        application_name: 'pg-elect',
-        keepAlive: true,
-        keepAliveInitialDelayMillis: 5000,
-        connectionTimeoutMillis: this.#dependencies.timeoutMs,
-        ...config,
-        ...({ binary: false } as pg.ClientConfig),
-        // Many callers share this connection: they need not wait for each other's round trips.
-        pipeline: true,
-        // Whatever the application has set for its own rows, here each type is read as this package expects it.
-        types: { getTypeParser: (oid: number) => PARSERS[oid] ?? String } as pg.CustomTypesConfig,
-      })
-    } catch {
-      // No cause: the driver's error carries the whole connection string, with its password.
-      throw new InvalidArgumentError(
-        `Invalid ${this.#dependencies.option ?? 'connection'}: expected a connection string such as postgres://user@host:5432/database, or the options of a pg Client, got something that the driver cannot read`,
-      )
-    }
-  }
-}
-
-/** Statements by their text: a small and fixed number, as values are passed beside them. */
-const statementNames = new Map<string, string>()
-
-function statementName(text: string): string {
-  const known = statementNames.get(text)
-  if (known !== undefined) return known
-  const name = `pg_elect_${statementNames.size}`
-  statementNames.set(text, name)
-  return name
-}
-
-/** SQLSTATE 26000: there is no prepared statement of that name. */
-function saysUnprepared(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === '26000'
-}
-
-/** SQLSTATE 25006: nothing can be written here. */
-function saysReadOnly(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.code === '25006'
 }
 
 /**
@@ -306,9 +266,4 @@ function isOwn(server: ServerState, backend: number | undefined, connectingMs: n
 function unlessRefused(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return false
   throw error
-}
-
-/** Gives a connection up without a goodbye, which a dead peer would never answer. */
-function destroySocket(client: pg.Client): void {
-  client.connection.stream.destroy()
 }

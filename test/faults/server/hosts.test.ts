@@ -8,12 +8,18 @@ import { type FaultServer, quietPort, startFaultServer } from '../support/server
 import { startStandby } from '../support/standby.ts'
 
 const settings = { fsync: 'off' }
+/** Each test starts one or two servers. */
+const TIMEOUT_MS = 120_000
 
 /** A connection string with these ports, in that order. */
 function urlOf(server: FaultServer, ports: readonly number[], parameters = ''): string {
-  const url = new URL(server.connectionString)
+  const { username, password } = new URL(server.connectionString)
+  return urlFor(`${username}:${password}`, ports, parameters)
+}
+
+function urlFor(credentials: string, ports: readonly number[], parameters = ''): string {
   const hosts = ports.map((port) => `127.0.0.1:${port}`).join(',')
-  return `postgres://${url.username}:${url.password}@${hosts}/postgres${parameters}`
+  return `postgres://${credentials}@${hosts}/postgres${parameters}`
 }
 
 function open(connectionString: string, options: PgElectOptions = {}) {
@@ -35,10 +41,16 @@ async function holderOn(server: FaultServer, name: string): Promise<string | und
   })
 }
 
-const readOnly = (server: FaultServer, is: boolean) =>
-  server.configure({ default_transaction_read_only: is ? 'on' : 'off' })
+async function setReadOnly(server: FaultServer, isReadOnly: boolean): Promise<void> {
+  await server.ask(async (session) => {
+    // Or nothing could be changed back.
+    await session.query('SET default_transaction_read_only = off')
+    await session.query(`ALTER SYSTEM SET default_transaction_read_only = ${isReadOnly}`)
+    await session.query('SELECT pg_reload_conf()')
+  })
+}
 
-describe('a primary and its standby', () => {
+describe('a primary and its standby', { timeout: TIMEOUT_MS }, () => {
   test('the primary is found behind the standby, by everything that writes', async () => {
     const primary = await startFaultServer(settings)
     const standby = await startStandby(primary)
@@ -105,15 +117,17 @@ describe('a primary and its standby', () => {
   })
 })
 
-describe('two servers of which one can be written to', () => {
+describe('two servers of which one can be written to', { timeout: TIMEOUT_MS }, () => {
   async function two() {
     const first = await startFaultServer(settings)
     const second = await startFaultServer(settings)
-    // One URL for both: they need the same password.
-    const { username, password } = new URL(first.connectionString)
-    await second.ask((session) => session.query(`ALTER ROLE ${username} PASSWORD '${password}'`))
-    const url = urlOf(first, [first.port, second.port])
-    return { first, second, url }
+    // One URL for both needs one password.
+    for (const server of [first, second]) {
+      await server.ask((session) =>
+        session.query("CREATE ROLE app LOGIN PASSWORD 'secret' IN ROLE elect_user"),
+      )
+    }
+    return { first, second, url: urlFor('app:secret', [first.port, second.port]) }
   }
 
   test('is demoted under way: the client moves to the other, and back again', async () => {
@@ -121,21 +135,16 @@ describe('two servers of which one can be written to', () => {
     const { client, log } = open(url, { retryIntervalMs: 20 })
     const one = await client.acquire('one')
     expect(await sessionsOn(first)).toBe(1)
-    await first.ask((session) => session.query("ALTER SYSTEM SET default_transaction_read_only = 'on'"))
-    await first.ask((session) => session.query('SELECT pg_reload_conf()'))
+    await setReadOnly(first, true)
     // Its lease is on the first: to the second it is not held.
     await aborted(one.signal)
     expect(log.lines.filter(({ message }) => message === 'lost a connection to the database')).toHaveLength(1)
-    await using two = await client.acquire('two')
-    expect(await holderOn(second, 'two')).toBe(two.holder)
+    await using other = await client.acquire('two')
+    expect(await holderOn(second, 'two')).toBe(other.holder)
     expect(await sessionsOn(first)).toBe(0)
 
-    await first.ask(async (session) => {
-      await session.query('SET default_transaction_read_only = off')
-      await session.query("ALTER SYSTEM SET default_transaction_read_only = 'off'")
-      await session.query('SELECT pg_reload_conf()')
-    })
-    await readOnly(second, true)
+    await setReadOnly(first, false)
+    await setReadOnly(second, true)
     await using three = await client.acquire('three')
     expect(await holderOn(first, 'three')).toBe(three.holder)
   })
@@ -146,7 +155,7 @@ describe('two servers of which one can be written to', () => {
     const changes = client.election('watched').observe()
     await changes.next()
     const change = changes.next()
-    await readOnly(first, true)
+    await setReadOnly(first, true)
     await log.logged('lost a connection to the database')
     await second.ask((session) =>
       session.query("SELECT elect.acquire_lease('watched', 'somebody', '1 hour')"),
@@ -157,7 +166,7 @@ describe('two servers of which one can be written to', () => {
 
   test('nothing can be written anywhere: it is said, tried again, and then goes on', async () => {
     const { first, second, url } = await two()
-    await Promise.all([readOnly(first, true), readOnly(second, true)])
+    await Promise.all([setReadOnly(first, true), setReadOnly(second, true)])
     const { client, log } = open(url, { retryIntervalMs: 20 })
     const failure = await client.tryAcquire('nowhere').catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(ConnectionError)
@@ -167,11 +176,7 @@ describe('two servers of which one can be written to', () => {
     })
     const acquiring = client.acquire('nowhere')
     await log.logged('could not ask for a lease, trying again', 3)
-    await second.ask(async (session) => {
-      await session.query('SET default_transaction_read_only = off')
-      await session.query("ALTER SYSTEM SET default_transaction_read_only = 'off'")
-      await session.query('SELECT pg_reload_conf()')
-    })
+    await setReadOnly(second, false)
     await using lease = await acquiring
     expect(await holderOn(second, 'nowhere')).toBe(lease.holder)
     expect(log.complaints.map(({ message }) => message)).toEqual([
@@ -180,7 +185,7 @@ describe('two servers of which one can be written to', () => {
   })
 })
 
-describe('hosts that cannot be reached', () => {
+describe('hosts that cannot be reached', { timeout: TIMEOUT_MS }, () => {
   test('are passed over: nobody listens at one, another says nothing', async () => {
     const server = await startFaultServer(settings)
     await using mute = await FaultProxy.to(server.connectionString)
@@ -198,22 +203,18 @@ describe('hosts that cannot be reached', () => {
   })
 })
 
-describe('one host', () => {
+describe('one host', { timeout: TIMEOUT_MS }, () => {
   test('that is read-only for a while is tried again until it is not', async () => {
     const server = await startFaultServer(settings)
     const { client, log } = open(server.connectionString, { retryIntervalMs: 20 })
     await client.get('nothing')
-    await readOnly(server, true)
+    await setReadOnly(server, true)
     const failure = await client.tryAcquire('later').catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(ServerError)
     expect(failure).toMatchObject({ sqlState: '25006' })
     const acquiring = client.acquire('later')
     await log.logged('could not ask for a lease, trying again', 3)
-    await server.ask(async (session) => {
-      await session.query('SET default_transaction_read_only = off')
-      await session.query("ALTER SYSTEM SET default_transaction_read_only = 'off'")
-      await session.query('SELECT pg_reload_conf()')
-    })
+    await setReadOnly(server, false)
     await using lease = await acquiring
     expect(lease.isHeld).toBe(true)
   })

@@ -30,8 +30,24 @@ function look(): void {
   if (leadership.isHeld) heldAtMs = beforeMs
 }
 
-// Before every callback of whatever kind: timers, sockets, messages, promises.
-createHook({ before: () => looksFirst && look() }).enable()
+const kinds = new Map<number, string>()
+// Before every callback of whatever kind: sockets, messages, promises. But not before those of timers, as looking may call off the very
+// timer that is about to be called, which Node does not expect at that moment: they look themselves.
+createHook({
+  init: (id, kind) => void kinds.set(id, kind),
+  destroy: (id) => void kinds.delete(id),
+  before: (id) => {
+    if (looksFirst && kinds.get(id) !== 'Timeout') look()
+  },
+}).enable()
+const { setTimeout: setPlainTimeout } = globalThis
+globalThis.setTimeout = ((callback: (...args: unknown[]) => void, delayMs?: number, ...args: unknown[]) => {
+  const lookFirst = (...given: unknown[]) => {
+    if (looksFirst) look()
+    callback(...given)
+  }
+  return setPlainTimeout(lookFirst, delayMs, ...args)
+}) as typeof setTimeout
 
 function report(message: PausedReport): void {
   process.send?.(message)

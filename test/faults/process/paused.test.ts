@@ -34,6 +34,10 @@ class PausedLeader {
       this.#reports.push(report)
       this.#look()
     })
+    this.process.on('exit', (code, signal) => {
+      this.#reports.push({ failed: `ended by itself: ${code ?? signal}` })
+      this.#look()
+    })
   }
 
   tell(command: PausedCommand): void {

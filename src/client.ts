@@ -203,7 +203,12 @@ export class PgElect extends Primitives implements AsyncDisposable {
     return acquireWithin(this.#context, { ...request, priority }, options)
   }
 
-  /** Asks for the lease once, without waiting. Null if somebody else holds it. */
+  /**
+   * Asks for the lease once, without waiting for whoever holds it. Null if somebody else does.
+   *
+   * @throws ConnectionError if the connection broke and it could not be found out in time whether the lease was granted; it is then given
+   * back as soon as the database can be asked.
+   */
   async tryAcquire(name: string, options: LeaseOptions = {}): Promise<Lease | null> {
     return tryLease(this.#context, this.#request(name, options))
   }
@@ -281,7 +286,8 @@ export class PgElect extends Primitives implements AsyncDisposable {
    * Stores `next` under the key if its value is `current`. Null and '' mean empty; an empty `next` empties the key.
    *
    * @returns false if the value is another.
-   * @throws ValueMissingError if `current` is not empty but the key is; InvalidArgumentError on a bad argument.
+   * @throws ValueMissingError if `current` is not empty but the key is; InvalidArgumentError on a bad argument; ConnectionError if no
+   * answer came: whether it was swapped is then unknown, unless `mayHaveTakenEffect` is false. Read the key to find out.
    */
   async compareAndSwap(
     key: string,
@@ -296,7 +302,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
    * Stores `next` under the key if nothing was written since `version`. Version 0 expects the key to be empty.
    *
    * @returns the new version; null if something was written.
-   * @throws InvalidArgumentError on a bad argument.
+   * @throws InvalidArgumentError on a bad argument; ConnectionError as {@link compareAndSwap}.
    */
   async compareAndSwapVersion(
     key: string,

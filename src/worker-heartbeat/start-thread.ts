@@ -18,18 +18,21 @@ export function startThread(setup: Omit<ThreadSetup, 'news'>): HeartbeatThread {
     workerData: { ...setup, news: theirs },
     transferList: [theirs],
   })
-  worker.unref()
   let isClosing = false
   const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
 
   return {
     post: (command) => worker.postMessage(command),
     receive: () => receiveMessageOnPort(news)?.message,
+    // Only now: a listener has its port keep the process alive.
     onNews(callback) {
       news.on('message', callback)
       news.unref()
     },
-    onReport: (callback) => void worker.on('message', callback),
+    onReport(callback) {
+      worker.on('message', callback)
+      worker.unref()
+    },
     onFailed(callback) {
       let cause: unknown = new Error('it has ended')
       worker.on('error', (error) => {

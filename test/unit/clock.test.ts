@@ -91,6 +91,13 @@ describe('the clock of this machine', () => {
     expect(Math.abs(first.uptimeMs - uptime() * 1000)).toBeLessThan(2000)
   })
 
+  test('shows the monotonic clock of the machine, which is one for all threads', () => {
+    const [seconds, nanoseconds] = process.hrtime()
+    const { monotonicMs } = systemClock.now()
+    expect(monotonicMs - (seconds * 1000 + nanoseconds / 1e6)).toBeGreaterThanOrEqual(0)
+    expect(monotonicMs - (seconds * 1000 + nanoseconds / 1e6)).toBeLessThan(1000)
+  })
+
   test('a timer that is called off does not fire, also one for longer than the platform can wait', () => {
     const active = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
     const before = active()

@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lease, PgElectOptions } from '../../../../src/index.ts'
@@ -167,14 +166,13 @@ describe('the thread of the heartbeat', () => {
   })
 
   test('keeps no process alive that has nothing else to do', async () => {
-    const index = JSON.stringify(pathToFileURL(join(compiled.source, 'index.js')).href)
     const options = JSON.stringify({ connectionString: database.connectionString, heartbeat: 'worker' })
-    const script = `import { PgElect } from ${index}; new PgElect(${options}); console.log('made')`
-    const { stdout, stderr } = await promisify(execFile)(
-      process.execPath,
-      ['--input-type=module', '--eval', script],
-      { timeout: 20_000 },
+    const script = join(compiled.source, 'idle.js')
+    await writeFile(
+      script,
+      `import { PgElect } from './index.js'; new PgElect(${options}); console.log('made')`,
     )
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [script], { timeout: 20_000 })
     expect({ stdout, stderr }).toEqual({ stdout: 'made\n', stderr: '' })
   })
 

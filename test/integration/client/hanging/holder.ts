@@ -24,9 +24,16 @@ async function hold(): Promise<void> {
     if (command.kind === 'block') {
       // Told while nothing blocks yet: it is written to the pipe at once.
       process.send?.({ event: 'blocking' } satisfies HolderReport, () => {
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command.forMs)
+        const untilMs = performance.now() + command.forMs
+        let heldAtMs = 0
+        do {
+          const pauseMs = Math.min(command.lookEveryMs ?? command.forMs, untilMs - performance.now())
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs)
+          const beforeMs = Date.now()
+          if (lease.isHeld) heldAtMs = beforeMs
+        } while (performance.now() < untilMs)
         const { isHeld, remainingMs } = lease
-        report({ event: 'unblocked', isHeld, remainingMs, isAborted: lease.signal.aborted })
+        report({ event: 'unblocked', isHeld, remainingMs, isAborted: lease.signal.aborted, heldAtMs })
       })
     }
     if (command.kind === 'look') report({ event: 'looked', isHeld: lease.isHeld })

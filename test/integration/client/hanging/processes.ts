@@ -9,12 +9,21 @@ import type { LeaseOptions, PgElectOptions } from '../../../../src/index.ts'
 
 const run = promisify(execFile)
 
-export type HolderCommand = { kind: 'block'; forMs: number } | { kind: 'look' } | { kind: 'close' }
+export type HolderCommand =
+  /** Block the event loop, and look at `isHeld` meanwhile; else only when it is over. */
+  { kind: 'block'; forMs: number; lookEveryMs?: number } | { kind: 'look' } | { kind: 'close' }
 
 export type HolderReport =
   | { event: 'held'; token: number }
   | { event: 'blocking' }
-  | { event: 'unblocked'; isHeld: boolean; remainingMs: number; isAborted: boolean }
+  | {
+      event: 'unblocked'
+      isHeld: boolean
+      remainingMs: number
+      isAborted: boolean
+      /** When `isHeld` was last seen to be true, by the wall clock: the moment just before it was asked. */
+      heldAtMs: number
+    }
   | { event: 'looked'; isHeld: boolean }
   | { event: 'aborted'; reason: string }
   | { event: 'logged'; level: string; message: string }

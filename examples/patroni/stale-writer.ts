@@ -16,8 +16,8 @@ const INSISTENCE_MS = 10_000
 const READ_ONLY = '25006'
 
 /**
- * An old leader on an old primary, at its worst: it sleeps with the primary in the middle of a guarded transaction, and when both wake up it
- * goes on as if no time had passed, and writes more besides, with nothing but SQL and the old token.
+ * An old leader on an old primary, at its worst: it sleeps with the primary in a guarded transaction that lacks only its commit, and when
+ * both wake up it commits as if no time had passed, and writes more besides, with nothing but SQL and the old token.
  */
 export class StaleWriter {
   readonly #server: string
@@ -46,6 +46,7 @@ export class StaleWriter {
     const [asleep, late] = await Promise.all([connectTo(server), connectTo(server)])
     await asleep.query('BEGIN')
     await asleep.query('SELECT elect.assert_lease($1, $2)', [election, token])
+    await asleep.query('INSERT INTO writes (id, token) VALUES ($1, $2)', [`${name}-asleep`, token])
     return new StaleWriter(server, election, token, name, [asleep, late])
   }
 
@@ -56,8 +57,10 @@ export class StaleWriter {
     let isReadOnly = false
     const settle = async (id: string, client: pg.Client, text: string) => {
       try {
-        await client.query({ text, query_timeout: ANSWER_TIMEOUT_MS } as pg.QueryConfig)
-        outcome.accepted.push(id)
+        const { command } = await client.query({ text, query_timeout: ANSWER_TIMEOUT_MS } as pg.QueryConfig)
+        // What a COMMIT says of a transaction that had failed before.
+        if (command === 'ROLLBACK') outcome.refused += 1
+        else outcome.accepted.push(id)
       } catch (error) {
         // A fatal error ends the connection, and may come in the place of an answer.
         const isAnswer = error instanceof pg.DatabaseError && error.severity === 'ERROR'
@@ -67,12 +70,12 @@ export class StaleWriter {
         client.end().catch(() => {})
       }
     }
-    const insert = (id: string) => `INSERT INTO writes (id, token) VALUES ('${id}', ${token})`
     // Sent as one, and so one transaction.
-    const guarded = (id: string) => `SELECT elect.assert_lease('${this.#election}', ${token}); ${insert(id)}`
-    const [asleepId, lateId] = [`${this.#name}-asleep`, `${this.#name}-late`]
+    const guarded = (id: string) =>
+      `SELECT elect.assert_lease('${this.#election}', ${token}); INSERT INTO writes (id, token) VALUES ('${id}', ${token})`
+    const lateId = `${this.#name}-late`
     await Promise.all([
-      settle(asleepId, this.#asleep, `${insert(asleepId)}; COMMIT`),
+      settle(`${this.#name}-asleep`, this.#asleep, 'COMMIT'),
       settle(lateId, this.#late, guarded(lateId)),
     ])
     // The moment in which the old primary is awake and has not noticed yet.

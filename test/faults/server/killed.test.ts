@@ -68,7 +68,7 @@ function cast(history: History): { contenders: SessionContender[]; random: Rando
 }
 
 describe(`kill -9 of the server, SEED=${seed} RUNS=${runs}`, () => {
-  test('no acknowledged grant is lost', timeoutFor(runs, 3_000), async (context) => {
+  test('no acknowledged grant is lost', timeoutFor(runs, 10_000), async (context) => {
     skipWithoutProc(context)
     const server = await startFaultServer()
     const settings = await server.ask(async (client) => (await client.query('SHOW fsync')).rows)
@@ -90,7 +90,7 @@ describe(`kill -9 of the server, SEED=${seed} RUNS=${runs}`, () => {
 
   test(
     'where grants do not raise synchronous_commit, some are lost, and that is noticed',
-    timeoutFor(20, 3_000),
+    timeoutFor(20, 10_000),
     async (context) => {
       skipWithoutProc(context)
       const server = await startFaultServer()

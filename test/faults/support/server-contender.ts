@@ -14,7 +14,7 @@ const { connectionString, label, ttlMs, table } = settings
 const LOOK_MS = 5
 const WRITE_PAUSE_MS = 10
 /** How many of the writes take long. */
-const SLOW_PART = 0.25
+const SLOW_PART = 0.15
 
 const report = (message: ContenderReport) => process.send?.(message)
 const tell = (...events: HistoryEvent[]) => report({ events })

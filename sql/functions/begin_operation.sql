@@ -25,4 +25,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.begin_operation(text, bigint, text, boolean) IS
-  'Records, under the guard of the lease, that an operation begins: commit that before any call outside. One row: state begun: do it, and pass idempotency_key on, which is the same at every attempt; done: it has happened, with this result; failed: only if retry_failed is false. Errors: LE001 not held, 22023 bad argument.';
+  'Records, under the guard of the lease, that an operation begins: commit that before any call outside. One row: state begun: do it, and pass idempotency_key on, which is the same at every attempt; done: it has happened, with this result; failed: only if retry_failed is false. Errors: LE001 not held, 22023 bad argument, 55P03 a change of its holder is under way for over a second.';

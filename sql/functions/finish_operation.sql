@@ -6,4 +6,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.finish_operation(text, bigint, text, jsonb) IS
-  'Records, under the guard of the lease, that an operation is done, with its result. A second time it changes nothing. Errors: LE001 not held, LE003 not begun under this token, 22023 bad argument.';
+  'Records, under the guard of the lease, that an operation is done, with its result. A second time it changes nothing. Errors: LE001 not held, LE003 not begun under this token, 22023 bad argument, 55P03 a change of its holder is under way for over a second.';

@@ -38,8 +38,12 @@ export class Caller {
     return this.#transaction !== undefined
   }
 
-  /** Calls the function once, in a transaction that is open or may be begun. */
-  async call(callable: Callable, values: Values): Promise<Outcome> {
+  /**
+   * Calls the function once, in a transaction that is open or may be begun.
+   *
+   * @param isAlone - whether nobody else calls meanwhile: then what it has written can be seen
+   */
+  async call(callable: Callable, values: Values, isAlone = true): Promise<Outcome> {
     const client = await this.#connected()
     if (this.#transaction === undefined && values.chance(0.2)) await this.#begin(client, values)
     const transaction = this.#transaction
@@ -47,10 +51,10 @@ export class Caller {
     const call = `${this.kind}${transaction ? ` at ${transaction.isolation}${transaction.isReadOnly ? ' READ ONLY' : ''}` : ''}: ${told}`
     if (/^(grant|revoke)_access/.test(told)) this.#world.areRightsKnown = false
     const wrong: string[] = []
-    let before: string
+    let before = ''
     try {
       if (transaction !== undefined) await client.query('SAVEPOINT call')
-      before = await fingerprint(client)
+      if (isAlone) before = await fingerprint(client)
     } catch (error) {
       // Its time was over, or it was thrown out, before this call.
       this.#lose(error, wrong)
@@ -77,7 +81,7 @@ export class Caller {
     const tookMs = performance.now() - startMs
     try {
       if (transaction !== undefined && code !== '00000') await client.query('ROLLBACK TO SAVEPOINT call')
-      if (code !== '00000' || (isRefused && !MAY_WRITE.test(told))) {
+      if (isAlone && (code !== '00000' || (isRefused && !MAY_WRITE.test(told)))) {
         let after = await fingerprint(client)
         // A "no" in a transaction keeps its advisory lock to the end, as every lock is.
         if (code === '00000' && transaction !== undefined) after = withPart(after, before, LOCKS_PART)

@@ -4,9 +4,10 @@
  * functions whose names match.
  */
 import { afterAll, expect, test } from 'vitest'
+import type { Random } from '../../../src/jitter.ts'
 import { seededRandom } from '../../unit/support/random.ts'
 import { scaled, seed, timeoutFor } from '../support/scale.ts'
-import { Caller } from './caller.ts'
+import { Caller, type Outcome } from './caller.ts'
 import { readCallables } from './functions.ts'
 import { Values } from './values.ts'
 import { World } from './world.ts'
@@ -17,6 +18,12 @@ const LANES = 3
 const SLOW_MS = 5_000
 /** After so many calls the sessions let go of what they keep, and admins' doings are undone. */
 const TIDY_AFTER = 25
+
+/** Those without rights hear the same each time. */
+function drawCaller(random: Random, callers: readonly Caller[]): Caller {
+  const [from, count] = random() < 0.9 ? [0, 4] : [4, callers.length - 4]
+  return callers[from + Math.floor(random() * count)] as Caller
+}
 
 const only = new RegExp(process.env.ONLY || '')
 const worlds: World[] = []
@@ -36,6 +43,23 @@ test(
     let slowest = { tookMs: 0, call: '' }
     let waitedMs = 0
 
+    const see = (outcome: Outcome, when: string) => {
+      const { call, code, tookMs } = outcome
+      const name = call.replace(/^[^:]*: (\w+).*/s, '$1')
+      total += 1
+      waitedMs += tookMs
+      codes.set(code, (codes.get(code) ?? 0) + 1)
+      if (code === '00000') granted.add(name)
+      if (tookMs > slowest.tookMs) slowest = outcome
+      const wrong = [...outcome.wrong]
+      if (tookMs > SLOW_MS) wrong.push(`took ${Math.round(tookMs)} ms`)
+      for (const what of wrong) {
+        // Each kind of failure once is enough to be read.
+        const key = `${name}: ${what.replaceAll(/\d{3,}|"[^"]*"/g, '…').slice(0, 80)}`
+        if (!failures.has(key)) failures.set(key, `${when}, ${call}: ${what.slice(0, 400)}`)
+      }
+    }
+
     const lane = async (number: number) => {
       const world = await World.open()
       worlds.push(world)
@@ -46,31 +70,28 @@ test(
         (kind) => new Caller(world, kind),
       )
       const random = seededRandom(seed + number)
-      for (let call = 0; call < Math.ceil(calls / LANES); call++) {
-        if (call % TIDY_AFTER === 0 || !world.areRightsKnown) {
+      let tidyAt = 0
+      for (let call = 0; call < Math.ceil(calls / LANES); ) {
+        if (call >= tidyAt || !world.areRightsKnown) {
+          tidyAt = call + TIDY_AFTER
           for (const caller of callers) await caller.letGo()
           await world.giveRights()
           await world.tidy()
         }
-        const values = new Values(random, await world.look())
-        const callable = values.pick(callables)
-        // Those without rights say the same each time.
-        const caller = values.pick(values.chance(0.9) ? callers.slice(0, 4) : callers.slice(4))
-        const outcome = await caller.call(callable, values)
-        total += 1
-        codes.set(outcome.code, (codes.get(outcome.code) ?? 0) + 1)
-        called.set(callable.name, (called.get(callable.name) ?? 0) + 1)
-        if (outcome.code === '00000') granted.add(callable.name)
-        waitedMs += outcome.tookMs
-        if (outcome.tookMs > slowest.tookMs) slowest = outcome
-        const wrong = [...outcome.wrong]
-        if (outcome.tookMs > SLOW_MS) wrong.push(`took ${Math.round(outcome.tookMs)} ms`)
-        for (const what of wrong) {
-          // Each kind of failure once is enough to be read.
-          const key = `${callable.name}: ${what.replaceAll(/\d{3,}|"[^"]*"/g, '…').slice(0, 80)}`
-          if (!failures.has(key))
-            failures.set(key, `lane ${number}, call ${call}, ${outcome.call}: ${what.slice(0, 400)}`)
-        }
+        const known = await world.look()
+        const isAlone = random() < 0.9
+        const callersNow = isAlone ? [drawCaller(random, callers)] : callers
+        const outcomes = await Promise.all(
+          callersNow.map((caller) => {
+            // A source of its own for each, as those who call at the same time draw in any order.
+            const values = new Values(seededRandom(Math.floor(random() * 2 ** 32)), known)
+            const callable = values.pick(callables)
+            called.set(callable.name, (called.get(callable.name) ?? 0) + 1)
+            return caller.call(callable, values, isAlone)
+          }),
+        )
+        call += outcomes.length
+        for (const outcome of outcomes) see(outcome, `lane ${number}, before call ${call}`)
       }
       for (const caller of callers) await caller.close()
     }

@@ -182,6 +182,8 @@ export class Values {
     if (this.#subject?.holder && /^(holder|holders|current)$/.test(name) && this.chance(0.6))
       return this.#subject.holder
     if (/holder|member|successor|candidate|next|current/.test(name)) return this.pick(HOLDERS)
+    // Few, so that what was begun is finished, too.
+    if (name === 'operation_key') return this.pick(['one', 'two'])
     if (name === 'kind') return this.pick(['user', 'reader', 'admin', 'User', 'owner'])
     // Most of the time among few names, so that calls meet.
     return this.chance(0.7) ? this.pick(NAMES.slice(0, 4)) : this.pick(NAMES)

@@ -21,7 +21,7 @@ export const clientCandidate: readonly Mutant[] = [
   {
     name: 'deaf-candidate-waits-for-a-word',
     file: 'src/candidacy.ts',
-    from: 'isDeaf ? Math.min(delayMs, DEAF_LOOK_MS) : delayMs',
+    from: 'isDeaf ? Math.min(delayMs, deafMs) : delayMs',
     to: 'delayMs',
     costs: 'a candidate that hears nothing lets what it is handed run out',
     tests: ['test/unit/candidacy-line.test.ts'],

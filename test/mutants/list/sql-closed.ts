@@ -94,7 +94,8 @@ export const sqlClosed: readonly Mutant[] = [
     tests: ['test/sql/notify.test.ts'],
   },
   {
-    name: 'told-outside-of-the-transaction',
+    // The nearest that can be done in a line to a NOTIFY that does not belong to the transaction of the grant.
+    name: 'told-whether-granted-or-not',
     file: 'sql/functions/acquire_lease.sql',
     from: '  IF NOT is_eligible THEN\n',
     to: "  PERFORM elect.announce('granted', lease_name, contender, lease.token, lease.holder);\n  IF NOT is_eligible THEN\n",

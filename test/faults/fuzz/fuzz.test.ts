@@ -18,6 +18,8 @@ const LANES = 3
 const SLOW_MS = 5_000
 /** After so many calls the sessions let go of what they keep, and admins' doings are undone. */
 const TIDY_AFTER = 25
+/** After so many calls it is looked up again which leases there are. */
+const LOOK_AFTER = 5
 
 /** Those without rights hear the same each time. */
 function drawCaller(random: Random, callers: readonly Caller[]): Caller {
@@ -71,6 +73,8 @@ test(
       )
       const random = seededRandom(seed + number)
       let tidyAt = 0
+      let lookAt = 0
+      let known = await world.look()
       for (let call = 0; call < Math.ceil(calls / LANES); ) {
         if (call >= tidyAt || !world.areRightsKnown) {
           tidyAt = call + TIDY_AFTER
@@ -78,7 +82,10 @@ test(
           await world.giveRights()
           await world.tidy()
         }
-        const known = await world.look()
+        if (call >= lookAt) {
+          lookAt = call + LOOK_AFTER
+          known = await world.look()
+        }
         const isAlone = random() < 0.9
         const callersNow = isAlone ? [drawCaller(random, callers)] : callers
         const outcomes = await Promise.all(

@@ -88,12 +88,15 @@ export class World {
     return world
   }
 
-  connect(kind: Kind): Promise<pg.Client> {
-    return this.#database.connect({
+  async connect(kind: Kind): Promise<pg.Client> {
+    const client = await this.#database.connect({
       user: this.roles[kind],
       password: PASSWORD,
       query_timeout: 20_000,
     })
+    // Calls come one after the other: whoever keeps another waiting is not going to do anything meanwhile.
+    await client.query(`SET idle_in_transaction_session_timeout = '2s'`)
+    return client
   }
 
   /** As they were at first, where admins may have changed them. */

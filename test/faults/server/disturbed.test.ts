@@ -72,7 +72,7 @@ const disturbances: Record<string, Disturbance> = {
     terms: 'all end',
     act: async (stage) => {
       await stage.server.freeze()
-      await forMs(1.3, stage)
+      await forMs(1.6, stage)
       await stage.server.thaw()
     },
   },
@@ -97,7 +97,7 @@ const disturbances: Record<string, Disturbance> = {
     terms: 'all end',
     act: async (stage) => {
       const giveBack = await starve(stage)
-      await forMs(1.3, stage)
+      await forMs(1.6, stage)
       await giveBack()
     },
   },
@@ -195,14 +195,15 @@ describe(`a server that is disturbed, SEED=${seed} ROUNDS=${rounds}`, () => {
         const before = termsAt(contenders, moment())
         await disturbance.act(stage)
         const actedAt = moment()
+        await untilAllWrite(contenders, actedAt)
+        expect(contenders.flatMap(({ failures }) => failures)).toEqual([])
+        // As it was then, which all have told by now.
         const after = termsAt(contenders, actedAt)
         const ended = [...before].filter((token) => !after.has(token)).length
         if (disturbance.terms === 'all end' && ended < before.size)
           wrong.push(`round ${round}, ${kind}: ${before.size - ended} terms went on`)
         if (disturbance.terms === 'none ends' && ended > 0)
           wrong.push(`round ${round}, ${kind}: ${ended} terms ended`)
-        await untilAllWrite(contenders, actedAt)
-        expect(contenders.flatMap(({ failures }) => failures)).toEqual([])
         const seen = tally[kind] ?? { terms: 0, ended: 0, backMs: 0 }
         seen.terms += before.size
         seen.ended += ended

@@ -63,16 +63,16 @@ export function summarise(parts: SummaryParts): Summary {
   ]
 
   const faults = [
-    steps > 0 && `the token goes back ${steps} times`,
+    steps > 0 && `writes at which the token goes back: ${steps}`,
     isSynchronous &&
       lost.length > 0 &&
-      `${lost.length} acknowledged writes are lost though replication is synchronous`,
-    gaps.length > 0 && `${gaps.length} acknowledged writes are missing in the middle of a timeline`,
-    shared > 0 && `${shared} tokens were given to two`,
-    overtaken > 0 && `${overtaken} writes of an older term were acknowledged after a newer one had begun`,
-    staleLeft.length > 0 && `${staleLeft.length} stale writes are in the final history`,
-    isSynchronous && acceptedStale.length > 0 && `${acceptedStale.length} stale writes were acknowledged`,
-    hasty > 0 && `${hasty} successors did not wait for the grace to end`,
+      `acknowledged writes lost though replication is synchronous: ${lost.length}`,
+    gaps.length > 0 && `acknowledged writes missing in the middle of a timeline: ${gaps.length}`,
+    shared > 0 && `tokens given to two: ${shared}`,
+    overtaken > 0 && `writes of an older term acknowledged after a newer one had begun: ${overtaken}`,
+    staleLeft.length > 0 && `stale writes in the final history: ${staleLeft.length}`,
+    isSynchronous && acceptedStale.length > 0 && `stale writes acknowledged: ${acceptedStale.length}`,
+    hasty > 0 && `successors that did not wait for the grace to end: ${hasty}`,
   ].filter((fault) => fault !== false)
   return { lines, faults }
 }

@@ -14,6 +14,7 @@ const isInstalled = await findPrograms().then(
 )
 // The reporter does not show why a test was skipped.
 if (!isInstalled) console.log('skipped: no Patroni')
+// A fail-over takes half a minute on two idle cores; the time limits are for busy ones.
 const withPatroni = test.skipIf(!isInstalled)
 
 /** A run of the example. */
@@ -49,7 +50,7 @@ function processesIn(folder: string): string[] {
   })
 }
 
-withPatroni('guarded writes survive kill -9 of the primary', { timeout: 120_000 }, async () => {
+withPatroni('guarded writes survive kill -9 of the primary', { timeout: 180_000 }, async () => {
   const example = new Example(['--kinds', 'kill', '--rounds', '1', '--seed', '1'])
   const exitCode = await example.end
   // What went on, where it failed.
@@ -93,11 +94,11 @@ withPatroni(
 withPatroni(
   'a killed example leaves neither a process nor a folder, even if the primary is stopped',
   {
-    timeout: 90_000,
+    timeout: 200_000,
   },
   async () => {
     const example = new Example(['--kinds', 'pause', '--seed', '1'])
-    await until('the primary is stopped', () => /kill -STOP/.test(example.output), 60_000)
+    await until('the primary is stopped', () => /kill -STOP/.test(example.output), 150_000)
     const { folder } = example
     expect(processesIn(folder)).not.toEqual([])
     await example.kill()

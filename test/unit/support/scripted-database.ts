@@ -149,16 +149,33 @@ export const NEVER: Answer = () => new Promise(() => {})
 
 /** The functions that a statement passes something to; one that is called with what another returned is part of that one. */
 function callsIn(query: CompiledQuery, sent: Pick<Call, 'timeoutMs' | 'sentAtMs' | 'statement'>): Call[] {
-  const parts = query.sql.split(/(?=elect\.\w+\(|pg_backend_pid\()/).slice(1)
-  const calls = parts.map((part) => {
-    const name = /^(?:elect\.)?(\w+)\(/.exec(part)?.[1] as string
-    const named = [...part.matchAll(/(\w+) => \$(\d+)/g)].map(
-      ([, argument, place]) => [argument, query.parameters[Number(place) - 1]] as const,
-    )
+  const functions = parsed.get(query.sql) ?? functionsIn(query.sql)
+  parsed.set(query.sql, functions)
+  return functions.map(({ name, passed }) => {
+    const named = passed.map(([argument, place]) => [argument, query.parameters[place]] as const)
     return { ...sent, name, sql: query.sql, arguments: Object.fromEntries(named) }
   })
-  const asked = calls.filter((call) => Object.keys(call.arguments).length > 0)
-  const [first] = calls
-  if (first === undefined) throw new Error(`not a call of schema elect: ${query.sql}`)
+}
+
+/** A function, and which parameter it is passed as which argument. */
+interface CalledFunction {
+  readonly name: string
+  readonly passed: readonly (readonly [argument: string, place: number])[]
+}
+
+/** The client has few statements, and asks them again and again. */
+const parsed = new Map<string, readonly CalledFunction[]>()
+
+function functionsIn(sql: string): readonly CalledFunction[] {
+  const parts = sql.split(/(?=elect\.\w+\(|pg_backend_pid\()/).slice(1)
+  const all = parts.map((part) => ({
+    name: /^(?:elect\.)?(\w+)\(/.exec(part)?.[1] as string,
+    passed: [...part.matchAll(/(\w+) => \$(\d+)/g)].map(
+      ([, argument, place]) => [argument as string, Number(place) - 1] as const,
+    ),
+  }))
+  const asked = all.filter(({ passed }) => passed.length > 0)
+  const [first] = all
+  if (first === undefined) throw new Error(`not a call of schema elect: ${sql}`)
   return asked.length > 0 ? asked : [first]
 }

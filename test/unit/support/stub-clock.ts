@@ -41,6 +41,11 @@ export class StubClock implements Clock {
     return this.#timers.size
   }
 
+  /** Milliseconds until the next timer fires; infinite if there is none. */
+  get nextDelayMs(): number {
+    return (this.#nextTimer()?.dueAtMs ?? Number.POSITIVE_INFINITY) - this.#monotonicMs
+  }
+
   /** Milliseconds until each pending timer fires, the next one first. */
   get pendingDelaysMs(): number[] {
     return [...this.#timers].map(({ dueAtMs }) => dueAtMs - this.#monotonicMs).sort((a, b) => a - b)

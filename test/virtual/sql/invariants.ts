@@ -37,7 +37,8 @@ export class Invariants {
     ]
     if (step.kind === 'inherit' && step.isLast && !isGranted(seen)) {
       const lease = this.#before.find(([name]) => name === step.name)
-      if (lease?.[6] !== null) wrong.push(`${step.name} is stuck: nobody renews it, and it is not granted to who asks`)
+      if (lease?.[6] !== null)
+        wrong.push(`${step.name} is stuck: nobody renews it, and it is not granted to who asks`)
     }
     this.#before = seen.state.leases
     return wrong
@@ -56,7 +57,8 @@ export class Invariants {
       const last = this.#tokens.get(line) ?? 0
       const known = new Set(this.#before.map(([, , token]) => token))
       for (const token of all) {
-        if (!known.has(token) && token <= last) wrong.push(`token ${token} of ${line} is not larger than ${last}`)
+        if (!known.has(token) && token <= last)
+          wrong.push(`token ${token} of ${line} is not larger than ${last}`)
       }
       this.#tokens.set(line, Math.max(last, ...all))
     }
@@ -93,14 +95,18 @@ export class Invariants {
       if (isOwn) continue
       const isOver = belief.untilMs <= elapsedMs + waitMs || belief.jumps !== jumps
       if (!isOver && !(isGivenUp && name === lease)) {
-        wrong.push(`${belief.holder} still trusts its grant of ${lease}, for ${belief.untilMs - elapsedMs} ms`)
+        wrong.push(
+          `${belief.holder} still trusts its grant of ${lease}, for ${belief.untilMs - elapsedMs} ms`,
+        )
       }
       this.#beliefs.delete(lease)
     }
     for (const row of kind === 'renew many' ? seen.answer : seen.answer.slice(0, 1)) {
       const granted = row.granted === true && kind !== 'transfer' && kind !== 'look'
       const holder = `${row.holder}`
-      const lease = seen.state.leases.find((one) => one[2] === row.token && [one[0], one[8]].includes(`${row.name ?? name.split('#')[0]}`))
+      const lease = seen.state.leases.find(
+        (one) => one[2] === row.token && [one[0], one[8]].includes(`${row.name ?? name.split('#')[0]}`),
+      )
       if (!granted || lease === undefined || (who !== '' && who !== holder)) continue
       // What it asked for, counted from when it asked; of what it was handed, what the answer says.
       const asked = ['acquire', 'share', 'inherit'].includes(kind) ? ttl : null
@@ -108,8 +114,13 @@ export class Invariants {
       if (expiresIn <= 0) wrong.push(`${lease[0]} was granted with no time left`)
       const lasts = Math.min(asked ?? expiresIn, expiresIn)
       const before = this.#beliefs.get(lease[0])
-      const isLonger = before === undefined || before.token !== lease[2] || before.jumps !== jumps || before.untilMs < elapsedMs + lasts
-      if (isLonger) this.#beliefs.set(lease[0], { holder, token: lease[2], untilMs: elapsedMs + lasts, jumps })
+      const isLonger =
+        before === undefined ||
+        before.token !== lease[2] ||
+        before.jumps !== jumps ||
+        before.untilMs < elapsedMs + lasts
+      if (isLonger)
+        this.#beliefs.set(lease[0], { holder, token: lease[2], untilMs: elapsedMs + lasts, jumps })
     }
     return wrong
   }
@@ -123,7 +134,8 @@ export class Invariants {
       const isFull = capacity !== null && held.length > capacity && this.#capacities.get(name) === capacity
       if (isGranted && isFull) wrong.push(`${name} has room for ${capacity}, and ${held.length} hold it`)
       const hasExclusive = held.some(([, , token]) => token === exclusiveToken)
-      if (isGranted && hasExclusive && held.length > 1) wrong.push(`an exclusive share of ${name} is not alone`)
+      if (isGranted && hasExclusive && held.length > 1)
+        wrong.push(`an exclusive share of ${name} is not alone`)
       this.#capacities.set(name, capacity)
     }
     return wrong

@@ -11,7 +11,9 @@ afterAll(() => database.close())
 
 const timeout = 120_000 + sqlSchedules * 200
 
-test(`the SQL keeps its rules as time passes: ${sqlSchedules} schedules from seed ${seed}`, { timeout }, async () => {
+test(`the SQL keeps its rules as time passes: ${sqlSchedules} schedules from seed ${seed}`, {
+  timeout,
+}, async () => {
   const began = performance.now()
   let steps = 0
   for (let number = 0; number < sqlSchedules; number += 1) {

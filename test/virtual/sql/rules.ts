@@ -92,7 +92,12 @@ export class Rules {
       if (!waits) return this.answer(false, lease, time.now)
       time.lock()
       if (this.isHeld(lease, time.now)) {
-        return this.answer(false, lease, time.now, this.stand(time.now, { ...asked, priority, isExclusive: true }))
+        return this.answer(
+          false,
+          lease,
+          time.now,
+          this.stand(time.now, { ...asked, priority, isExclusive: true }),
+        )
       }
     }
     if (priority === null) return this.answer(false, lease, time.now)
@@ -106,8 +111,10 @@ export class Rules {
     if (!wasOwn && graceUntil === null && this.#isTurn(lease, ahead, at)) {
       return this.answer(true, this.grant(lease, { name, at, holder, ttl }), at)
     }
-    const rank = waits && lease !== undefined ? this.stand(at, { ...asked, priority, isExclusive: true }) : null
-    if (graceUntil !== null) return { ...this.answer(false, undefined, at, rank), expires_in: graceUntil - at }
+    const rank =
+      waits && lease !== undefined ? this.stand(at, { ...asked, priority, isExclusive: true }) : null
+    if (graceUntil !== null)
+      return { ...this.answer(false, undefined, at, rank), expires_in: graceUntil - at }
     return this.answer(false, lease, at, rank)
   }
 
@@ -124,7 +131,8 @@ export class Rules {
     const at = time.now
     return grants.map(({ name }, index) => {
       const lease = rows[index]
-      if (!this.isHeld(lease, at)) return { name, ...this.answer(false, this.leases.get(name), at), rank: undefined }
+      if (!this.isHeld(lease, at))
+        return { name, ...this.answer(false, this.leases.get(name), at), rank: undefined }
       return { name, ...this.answer(true, this.renewed(lease, at, lease.ttl), at), rank: undefined }
     })
   }
@@ -169,7 +177,13 @@ export class Rules {
     if (lease?.token !== token || !this.isHeld(lease, time.now)) throw new Refusal('LE001')
   }
 
-  swap(time: CallTime, key: string, next: string | null, current: string | null, ttl: number | null): boolean {
+  swap(
+    time: CallTime,
+    key: string,
+    next: string | null,
+    current: string | null,
+    ttl: number | null,
+  ): boolean {
     const lease = this.leases.get(key)
     const differs = () => this.isHeld(lease, time.now) && lease.holder !== current
     if (differs()) return false
@@ -183,7 +197,13 @@ export class Rules {
     return true
   }
 
-  swapVersion(time: CallTime, key: string, next: string | null, version: number, ttl: number | null): number | null {
+  swapVersion(
+    time: CallTime,
+    key: string,
+    next: string | null,
+    version: number,
+    ttl: number | null,
+  ): number | null {
     const lease = this.leases.get(key)
     const differs = () => lease?.version !== version && (version !== 0 || this.isHeld(lease, time.now))
     if (differs()) return null
@@ -296,7 +316,16 @@ export class Rules {
     this.#arrivals += 1
     const keeps = before !== undefined && this.#isWaiting(before, at) && before.isExclusive === isExclusive
     const arrival = keeps ? before.arrival : this.#arrivals
-    this.places.set(key, { line: name, candidate, priority, arrival, isExclusive, ttl, seenAt: at, expiresAt: at + ttl })
+    this.places.set(key, {
+      line: name,
+      candidate,
+      priority,
+      arrival,
+      isExclusive,
+      ttl,
+      seenAt: at,
+      expiresAt: at + ttl,
+    })
     return this.rank(name, candidate, priority, at)
   }
 
@@ -316,7 +345,9 @@ export class Rules {
   protected grantOf(name: string, holder: string, at: number): Lease | undefined {
     const lease = this.leases.get(name)
     if (lease !== undefined) return this.isHeld(lease, at) ? lease : undefined
-    const shares = [...this.leases.values()].filter((share) => share.partOf === name && this.isHeld(share, at))
+    const shares = [...this.leases.values()].filter(
+      (share) => share.partOf === name && this.isHeld(share, at),
+    )
     const byExpiry = shares.toSorted((one, other) => (one.expiresAt ?? 0) - (other.expiresAt ?? 0))
     return byExpiry.find((share) => share.holder === holder) ?? byExpiry[0]
   }
@@ -329,7 +360,7 @@ export class Rules {
     const { name, at, holder, ttl, accept = false } = granted
     const { number: epoch } = this.epochAt(at)
     const last = share?.lastToken ?? lease?.token ?? 0
-    const token = Math.max(last + 1, at * 1000 + (epoch - 1) * EPOCH_TOKENS)
+    const token = Math.max(last + 1, Math.round(at * 1000) + (epoch - 1) * EPOCH_TOKENS)
     const row = {
       name: share === undefined ? name : `${name}#${token}`,
       holder,

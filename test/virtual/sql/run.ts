@@ -30,7 +30,9 @@ export async function runSchedule(database: VirtualDatabase, seed: number, numbe
 /** Against the rules in memory. */
 function differences({ expected, kind, who, title }: Step, seen: Seen): string[] {
   const wrong: string[] = []
-  const [mine, theirs] = [expected.answer, seen.answer].map((answer) => canonical(comparable(answer, kind, who)))
+  const [mine, theirs] = [expected.answer, seen.answer].map((answer) =>
+    canonical(comparable(answer, kind, who)),
+  )
   if (mine !== theirs) wrong.push(`${title}\n  expected ${mine}\n  answered ${theirs}`)
   for (const table of ['leases', 'places', 'shared'] as const) {
     const [before, after] = [expected.state[table], seen.state[table]].map(canonical)

@@ -54,7 +54,8 @@ const TTLS = [1_000, 2_000, 3_000, 5_000, 10_000] as const
 const contenders = ['a', 'b', 'c', 'd'] as const
 
 /** Columns of every answer about a lease. */
-const COLUMNS = 'granted, holder, token, version, (extract(epoch FROM expires_in) * 1000)::float8 AS expires_in, rank'
+const COLUMNS =
+  'granted, holder, token, version, (extract(epoch FROM expires_in) * 1000)::float8 AS expires_in, rank'
 
 /** Draws schedule `number` of a seed. */
 export function drawSchedule(seed: number, number: number): Step[] {
@@ -82,10 +83,19 @@ class Drawing {
 
   draw(): Step[] {
     const theme = this.#dice.below(10)
-    const act = theme < 6 ? () => this.#lease() : theme < 7 ? () => this.#register() : () => this.#share()
+    const [act, moveTime] = [
+      theme < 4
+        ? () => this.#lease()
+        : theme < 6
+          ? () => this.#line()
+          : theme < 7
+            ? () => this.#register()
+            : () => this.#share(),
+      theme >= 4 && theme < 6 ? () => this.#linger() : () => this.#moveTime(),
+    ]
     if (this.#dice.chance(0.3)) this.#configure()
     for (let step = 0; step < STEPS; step += 1) {
-      this.#moveTime()
+      moveTime()
       act()
     }
     this.#silence()
@@ -93,13 +103,20 @@ class Drawing {
   }
 
   #moveTime(): void {
-    const roll = this.#dice.below(100)
-    if (roll < 58) return this.#pass(this.#dice.below(300))
-    if (roll < 78) return this.#toMoment()
-    if (roll < 88) return this.#pass(this.#dice.below(3_000))
-    if (roll < 91) return this.#pass(this.#dice.between(10_000, 2 * HOUR_MS))
-    if (roll < 94) return this.#set(this.#dice.between(1, HOUR_MS))
-    this.#set(-this.#dice.pick([this.#dice.between(1, 3_000), this.#dice.between(1, HOUR_MS)]))
+    const dice = this.#dice
+    const roll = dice.below(100)
+    if (roll < 58) this.#pass(dice.below(300))
+    else if (roll < 78) this.#toMoment()
+    else if (roll < 88) this.#pass(dice.below(3_000))
+    else if (roll < 91) this.#pass(dice.between(10_000, 2 * HOUR_MS))
+    else if (roll < 94) this.#set(dice.between(1, HOUR_MS))
+    else this.#set(-dice.pick([dice.between(1, 3_000), dice.between(1, HOUR_MS)]))
+  }
+
+  /** Little time: those who wait are still there. */
+  #linger(): void {
+    if (this.#dice.chance(0.1)) this.#moveTime()
+    else this.#pass(this.#dice.below(150))
   }
 
   #pass(ms: number): void {
@@ -119,8 +136,8 @@ class Drawing {
     const moments = [...leases.values(), ...places.values()].map(({ expiresAt }) => expiresAt ?? 0)
     moments.push(epoch.firstSeenAt + settings.longestTtl)
     const next = moments.filter((moment) => moment > this.#at)
-    if (next.length === 0) return this.#pass(this.#dice.below(400))
-    const moment = this.#dice.pick(next) + this.#dice.pick([-1, 0, 0, 1, 250, 251, 500, 501])
+    const soon = next.length === 0 ? [this.#at + this.#dice.below(400)] : next
+    const moment = this.#dice.pick(soon) + this.#dice.pick([-1, 0, 0, 1, 250, 251, 500, 501])
     this.#pass(Math.max(0, moment - this.#at))
   }
 
@@ -140,6 +157,20 @@ class Drawing {
     else if (roll < 95) this.#look(name)
     else if (roll < 98) this.#prune()
     else this.#newEpoch()
+  }
+
+  /** Many wait for one lease, which is handed from one to the next. */
+  #line(): void {
+    const roll = this.#dice.below(100)
+    const who = this.#dice.pick(contenders)
+    if (roll < 50) this.#acquire('job', who, 'acquire', 0.9)
+    else if (roll < 75) this.#release('job')
+    else if (roll < 82) this.#transfer('job', who)
+    else if (roll < 89) this.#refresh('job', who)
+    else if (roll < 93) this.#leave('job', who)
+    else if (roll < 97) this.#renew('job')
+    else if (roll < 99) this.#newEpoch()
+    else this.#force('job')
   }
 
   #register(): void {
@@ -174,11 +205,11 @@ class Drawing {
     else this.#force(grant)
   }
 
-  #acquire(name: string, who: string, kind: Kind = 'acquire'): void {
+  #acquire(name: string, who: string, kind: Kind = 'acquire', waitChance = 0.6): void {
     const dice = this.#dice
     const isLast = kind === 'inherit'
     const ttl = this.#ttl()
-    const wait = !isLast && dice.chance(0.6)
+    const wait = !isLast && dice.chance(waitChance)
     const priority = isLast ? 0 : dice.chance(0.04) ? null : dice.pick([0, 0, 0, 1, 2])
     const asked = { name, holder: who, ttl, wait, priority }
     const sql = `SELECT ${COLUMNS} FROM elect.acquire_lease('${name}', '${who}', '${ttl} milliseconds', null, ${wait}, ${priority})`
@@ -212,9 +243,11 @@ class Drawing {
     // What follows the release of a share takes more locks, of which only the first could be waited for here.
     const waits = !name.includes('#')
     const who = this.#holderOf(name, token)
-    this.#step({ kind: 'release', who, name, waits }, `SELECT elect.release_lease('${name}', ${token}) AS released`, (time) => [
-      { released: this.#rules.release(time, name, token) },
-    ])
+    this.#step(
+      { kind: 'release', who, name, waits },
+      `SELECT elect.release_lease('${name}', ${token}) AS released`,
+      (time) => [{ released: this.#rules.release(time, name, token) }],
+    )
   }
 
   #transfer(name: string, to: string): void {
@@ -229,9 +262,11 @@ class Drawing {
   }
 
   #force(name: string): void {
-    this.#step({ kind: 'force', name, waits: true }, `SELECT elect.force_release('${name}', 'drill') AS released`, (time) => [
-      { released: this.#rules.force(time, name) },
-    ])
+    this.#step(
+      { kind: 'force', name, waits: true },
+      `SELECT elect.force_release('${name}', 'drill') AS released`,
+      (time) => [{ released: this.#rules.force(time, name) }],
+    )
   }
 
   #prove(name: string): void {
@@ -336,7 +371,9 @@ class Drawing {
   /** Nobody renews any more, and the clock is left alone: within two TTLs whoever asks is granted everything that expires. */
   #silence(): void {
     const ttl = Math.max(this.#longestTtl, ...TTLS)
-    const names = [...this.#rules.leases.values()].filter(({ partOf }) => partOf === null).map(({ name }) => name)
+    const names = [...this.#rules.leases.values()]
+      .filter(({ partOf }) => partOf === null)
+      .map(({ name }) => name)
     for (const waitMs of [0, ttl + 1_001, ttl - 1_001 + this.#graceMs]) {
       this.#pass(waitMs)
       this.#isLast = waitMs === ttl - 1_001 + this.#graceMs
@@ -387,7 +424,20 @@ class Drawing {
     const call = sql.slice(sql.indexOf('elect.'))
     const wait = waitMs > 0 ? `, waits ${waitMs} ms` : ''
     const title = `${elapsedMs} ms, server ${new Date(this.#at).toISOString()}${wait}: ${call}`
-    this.#steps.push({ at: this.#at, waitMs, sql, title, elapsedMs, jumps: this.#jumps, kind, who, name, ttl, isLast: this.#isLast, expected })
+    this.#steps.push({
+      at: this.#at,
+      waitMs,
+      sql,
+      title,
+      elapsedMs,
+      jumps: this.#jumps,
+      kind,
+      who,
+      name,
+      ttl,
+      isLast: this.#isLast,
+      expected,
+    })
     this.#pass(time.now - this.#at)
     for (const { name: lease, token } of this.#rules.leases.values()) {
       const tokens = this.#tokens.get(lease) ?? []
@@ -422,7 +472,17 @@ function stateOf(rules: ShareRules): State {
   )
   const shared = [...rules.shared.values()].sort((one, other) => (one.name < other.name ? -1 : 1))
   return {
-    leases: leases.map((l) => [l.name, l.holder, l.token, l.version, l.epoch, l.renewedAt, l.expiresAt, l.ttl, l.partOf]),
+    leases: leases.map((l) => [
+      l.name,
+      l.holder,
+      l.token,
+      l.version,
+      l.epoch,
+      l.renewedAt,
+      l.expiresAt,
+      l.ttl,
+      l.partOf,
+    ]),
     places: places.map((c) => [c.line, c.candidate, c.priority, c.isExclusive, c.ttl, c.seenAt, c.expiresAt]),
     shared: shared.map((s) => [s.name, s.capacity, s.token, s.exclusiveToken, s.writtenAt]),
   }

@@ -20,7 +20,8 @@ export class ShareRules extends Rules {
     const shared = this.shared.get(name)
     let own = this.grantOf(name, holder, at)
     if (own?.holder !== holder) {
-      if (!wait && own !== undefined && !this.#hasRoom(shared, name, isExclusive, at)) return this.answer(false, own, at)
+      if (!wait && own !== undefined && !this.#hasRoom(shared, name, isExclusive, at))
+        return this.answer(false, own, at)
       own = undefined
     }
     if (own !== undefined) {
@@ -83,7 +84,8 @@ export class ShareRules extends Rules {
   /** @param at - for a first look: only what is held then counts; else all that was not swept. */
   #hasRoom(shared: Shared | undefined, name: string, isExclusive: boolean, at?: number): boolean {
     const all = this.#sharesOf(name)
-    const taken = at === undefined ? all : all.filter((share) => this.isHeld(share, at) && share.renewedAt <= at)
+    const taken =
+      at === undefined ? all : all.filter((share) => this.isHeld(share, at) && share.renewedAt <= at)
     if (isExclusive) return taken.length === 0 && shared?.capacity !== 0
     if (taken.some(({ token }) => token === shared?.exclusiveToken)) return false
     return shared?.capacity == null || taken.length < shared.capacity
@@ -125,7 +127,8 @@ export class ShareRules extends Rules {
 
   /** Knowing of some shares says nothing of others: none of them settles it. */
   #graceOf(shared: Shared, isExclusive: boolean, ttl: number, at: number): number | null {
-    if (!isExclusive && shared.capacity === null && shared.exclusiveToken === null && shared.token > 1) return null
+    if (!isExclusive && shared.capacity === null && shared.exclusiveToken === null && shared.token > 1)
+      return null
     const ttls = this.#sharesOf(shared.name).map((share) => share.ttl ?? 0)
     return this.graceOf({ ttl: Math.max(0, ...ttls) }, ttl, at)
   }

@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { expandIncludes } from '../../../migrations/support/from-sql-file.js'
 import type { Fault } from '../support/fault.ts'
+import { faultyText } from '../support/faulty-text.ts'
 
 const projectFolder = new URL('../../../', import.meta.url)
 
@@ -112,17 +113,20 @@ export class VirtualDatabase {
   /** Puts a fault into the function, for as long as it takes. */
   async withFault<T>(fault: Pick<Fault, 'file' | 'from' | 'to'>, run: () => Promise<T>): Promise<T> {
     const text = await readFile(new URL(fault.file, projectFolder), 'utf8')
-    await this.#engine.exec(faultyText(text, fault))
+    await this.#virtually(() => this.#engine.exec(faultyText(text, fault)))
     try {
       return await run()
     } finally {
-      await this.#engine.exec(text)
+      await this.#virtually(() => this.#engine.exec(text))
     }
   }
 
   async #clean(): Promise<void> {
-    await this.#engine.exec('SELECT public.virtual_clear()')
-    await this.#engine.exec('VACUUM elect.leases, elect.candidates, elect.shared_leases, elect.epochs, elect.settings')
+    const tables = ['leases', 'candidates', 'shared_leases', 'epochs', 'settings'].map(
+      (name) => `elect.${name}`,
+    )
+    await this.#virtually(() => this.#engine.exec('SELECT public.virtual_clear()'))
+    await this.#virtually(() => this.#engine.exec(`VACUUM ${tables.join()}`))
   }
 
   #hear(files: FileSystem): void {
@@ -140,6 +144,7 @@ export class VirtualDatabase {
     }
   }
 
+  /** All that the engine does, so that its own timers see no jump between two times. */
   async #virtually<T>(query: () => Promise<T>): Promise<T> {
     const real = Date.now
     Date.now = () => this.#nowMs
@@ -149,13 +154,4 @@ export class VirtualDatabase {
       Date.now = real
     }
   }
-}
-
-/** @throws if what is to be replaced is not there exactly once: the code has moved on, and the fault with it. */
-export function faultyText(text: string, { file, from, to }: Pick<Fault, 'file' | 'from' | 'to'>): string {
-  const [before, after, ...more] = text.split(from)
-  if (before === undefined || after === undefined || more.length > 0) {
-    throw new Error(`${file}: expected ${JSON.stringify(from)} once, found it ${text.split(from).length - 1} times`)
-  }
-  return before + to + after
 }

@@ -1,0 +1,182 @@
+/** Faults in the SQL that schedules of virtual time find. What needs several backends at once is not among them. */
+import type { Fault } from '../support/fault.ts'
+
+const caughtBy = 'test/virtual/sql/rules.test.ts'
+
+function fault(name: string, file: string, from: string, to: string): Fault {
+  return { name, file: `sql/${file}.sql`, from, to, caughtBy }
+}
+
+export const sqlFaults: readonly Fault[] = [
+  fault(
+    'expiry is ignored',
+    'internal/is_held',
+    ' AND ((lease).expires_at IS NULL OR (lease).expires_at > at)',
+    '',
+  ),
+  fault(
+    'a lease is held at the moment of its expiry',
+    'internal/is_held',
+    '(lease).expires_at > at',
+    '(lease).expires_at >= at',
+  ),
+  fault(
+    'a renewal reads the clock before it waits for the row',
+    'functions/renew_lease',
+    'lease elect.leases := elect.lock_lease(lease_name, asked_token);\n  -- After the lock: a renewal that waited for it past its expiry must come back refused.\n  at timestamptz := clock_timestamp();',
+    'at timestamptz := clock_timestamp();\n  lease elect.leases := elect.lock_lease(lease_name, asked_token);',
+  ),
+  fault(
+    'a renewal goes by now()',
+    'functions/renew_lease',
+    'at timestamptz := clock_timestamp()',
+    'at timestamptz := now()',
+  ),
+  fault('a release goes by now()', 'functions/release_lease', 'at := clock_timestamp()', 'at := now()'),
+  fault('a transfer goes by now()', 'functions/transfer_lease', 'at := clock_timestamp()', 'at := now()'),
+  fault(
+    'a beat goes by now()',
+    'functions/renew_leases',
+    'clock_timestamp() AS at FROM locked',
+    'now() AS at FROM locked',
+  ),
+  fault(
+    'a beat reads the clock before it has the rows',
+    'functions/renew_leases',
+    'SELECT count(*) AS locks, clock_timestamp() AS at FROM locked',
+    'SELECT 0 AS locks, clock_timestamp() AS at',
+  ),
+  fault(
+    'the guard goes by now()',
+    'internal/prove_lease',
+    'elect.is_held(lease, clock_timestamp())',
+    'elect.is_held(lease, now())',
+  ),
+  fault(
+    'the guard ignores expiry',
+    'internal/prove_lease',
+    '(expired_is_proof OR elect.is_held(lease, clock_timestamp()))',
+    'true',
+  ),
+  fault(
+    'the guard takes any token',
+    'internal/prove_lease',
+    'IF lease.token = prove_lease.token AND lease.holder',
+    'IF lease.holder',
+  ),
+  fault('a renewal takes any token', 'internal/lock_lease', ' AND l.token = lock_lease.token', ''),
+  fault(
+    'tokens are a counter',
+    'internal/next_token',
+    'greatest(coalesce(last, 0) + 1, (extract(epoch FROM at) * 1000000::numeric)::bigint + (epoch - 1) * 3600000000)',
+    'coalesce(last, 0) + 1',
+  ),
+  fault('tokens are the clock', 'internal/next_token', 'greatest(coalesce(last, 0) + 1, ', 'greatest(1, '),
+  fault('tokens know of no epoch', 'internal/next_token', ' + (epoch - 1) * 3600000000', ''),
+  fault(
+    'a renewal takes back what was promised',
+    'internal/extended_expiry',
+    'greatest((lease).expires_at, at + ttl)',
+    'at + ttl',
+  ),
+  fault(
+    'a renewal after the clock went back takes back what was promised',
+    'internal/extended_expiry',
+    'at + greatest(ttl, (lease).expires_at - (lease).renewed_at)',
+    'at + ttl',
+  ),
+  fault(
+    'a renewal keeps a promise of another time',
+    'internal/extended_expiry',
+    'WHEN (lease).renewed_at > at THEN',
+    'WHEN false THEN',
+  ),
+  fault(
+    'a lease from the future sticks',
+    'internal/cut_to_clock',
+    'AND lease.renewed_at > at THEN',
+    'AND false THEN',
+  ),
+  fault(
+    'what is left is told from the future',
+    'internal/remaining_time',
+    ', (lease).expires_at - (lease).renewed_at',
+    '',
+  ),
+  fault(
+    'the line ignores priorities',
+    'internal/first_in_line',
+    'ORDER BY c.priority DESC, c.arrival',
+    'ORDER BY c.arrival',
+  ),
+  fault(
+    'the line ignores arrival',
+    'internal/first_in_line',
+    'ORDER BY c.priority DESC, c.arrival',
+    'ORDER BY c.priority DESC, c.arrival DESC',
+  ),
+  fault(
+    'a rank goes by the last arrival',
+    'internal/rank_in_line',
+    'own.arrival <= c.arrival',
+    'own.arrival >= c.arrival',
+  ),
+  fault('anybody barges in', 'internal/is_turn', 'RETURN rank = 0 OR', 'RETURN true OR'),
+  fault(
+    'the dead are waited for',
+    'internal/is_turn',
+    "rank * interval '250 milliseconds'",
+    "rank * interval '1 hour'",
+  ),
+  fault('a place never ends', 'internal/is_waiting', '(place).expires_at > at AND ', ''),
+  fault(
+    'a place from the future counts',
+    'internal/is_waiting',
+    " AND (place).seen_at <= at + interval '1 second'",
+    '',
+  ),
+  fault('a place that has run out comes back', 'functions/refresh_candidates', 'AND c.expires_at > at', ''),
+  fault(
+    'whoever is granted it waits on',
+    'internal/write_grant',
+    'PERFORM elect.end_wait(coalesce(granted.part_of, granted.name), granted.holder);',
+    '',
+  ),
+  fault(
+    'what is handed over lasts a whole TTL',
+    'internal/accept_time',
+    "least(ttl, interval '2 seconds')",
+    'ttl',
+  ),
+  fault('a vacated lease keeps its version', 'internal/write_vacancy', 'version = l.version + 1, ', ''),
+  fault('no grace in a new epoch', 'internal/grace_of', 'IF NOT setting.grace THEN', 'IF true THEN'),
+  fault(
+    'the grace forgets the longer TTLs',
+    'internal/grace_of',
+    'greatest(setting.longest_ttl, lease.ttl, grace_of.ttl)',
+    'setting.longest_ttl',
+  ),
+  fault(
+    'a lease is handed over in its grace',
+    'internal/hand_over',
+    'elect.grace_of(lease, NULL, at) IS NOT NULL',
+    'false',
+  ),
+  fault('a renewal does not settle the grace', 'internal/write_renewal', 'epoch = in_epoch, ', ''),
+  fault(
+    'a grace from the future lasts on',
+    'internal/is_current',
+    "\n  AND (epoch).first_seen_at <= at + interval '1 second'",
+    '',
+  ),
+  fault('one share too many', 'internal/has_room', 'taken < shared.capacity', 'taken <= shared.capacity'),
+  fault('readers join a writer', 'internal/has_room', 'NOT has_exclusive AND (', '('),
+  fault('a writer joins readers', 'internal/has_room', 'taken = 0 AND', 'NOT has_exclusive AND'),
+  fault('shares from the future stick', 'internal/sweep_shares', 'l.renewed_at > at;', 'false;'),
+  fault(
+    'what is vacant is pruned at once',
+    'functions/prune_leases',
+    'l.expires_at <= clock_timestamp() - age',
+    'true',
+  ),
+]

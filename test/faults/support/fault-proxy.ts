@@ -31,6 +31,7 @@ interface Passage {
 
 export class FaultProxy implements AsyncDisposable {
   readonly #target: NetConnectOpts
+  readonly #host: string
   readonly #server = createServer((near) => this.#join(near))
   readonly #passages = new Set<Passage>()
   /** Connections that were taken while nothing went up: to their server they never were. */
@@ -43,22 +44,26 @@ export class FaultProxy implements AsyncDisposable {
   #refuses = false
   #joined = 0
 
-  private constructor(target: NetConnectOpts) {
+  private constructor(target: NetConnectOpts, host: string) {
     this.#target = target
+    this.#host = host
   }
 
-  /** @param port - where to listen; by default wherever there is room */
-  static async open(target: NetConnectOpts, port = 0): Promise<FaultProxy> {
-    const proxy = new FaultProxy(target)
-    proxy.#server.listen(port, '127.0.0.1')
+  /**
+   * @param port - where to listen; by default wherever there is room
+   * @param host - the address to listen at
+   */
+  static async open(target: NetConnectOpts, port = 0, host = '127.0.0.1'): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target, host)
+    proxy.#server.listen(port, host)
     await once(proxy.#server, 'listening')
     return proxy
   }
 
   /** In front of a database that is reached by TCP. */
-  static to(connectionString: string, port = 0): Promise<FaultProxy> {
+  static to(connectionString: string, port = 0, host = '127.0.0.1'): Promise<FaultProxy> {
     const { hostname, port: targetPort } = new URL(connectionString)
-    return FaultProxy.open({ host: hostname, port: Number(targetPort || 5432) }, port)
+    return FaultProxy.open({ host: hostname, port: Number(targetPort || 5432) }, port, host)
   }
 
   get port(): number {
@@ -84,7 +89,7 @@ export class FaultProxy implements AsyncDisposable {
     const url = new URL(connectionString)
     url.searchParams.delete('host')
     url.searchParams.delete('port')
-    url.hostname = '127.0.0.1'
+    url.hostname = this.#host
     url.port = String(this.port)
     return url.href
   }

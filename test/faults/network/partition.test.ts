@@ -59,9 +59,15 @@ async function writeOn(name: string, token: number, succeeded: AbortSignal): Pro
   await writer.end()
 }
 
-/** What is asked first can still be put to the connection that has just been given up. */
-function getAgain(client: PgElect, name: string): Promise<LeaseInfo | null> {
-  return client.get(name).catch(() => client.get(name))
+/** What is asked first can still be put to the connection that has just been given up, and a busy machine takes long to connect. */
+async function getAgain(client: PgElect, name: string): Promise<LeaseInfo | null> {
+  for (let more = 10; ; more--) {
+    try {
+      return await client.get(name)
+    } catch (error) {
+      if (!(error instanceof ConnectionError && more > 0)) throw error
+    }
+  }
 }
 
 /** @returns what was wrong */
@@ -89,7 +95,9 @@ async function partition(name: string, lost: readonly Direction[], part: number,
   if (!old.signal.aborted) wrong.push('the old signal has not aborted when the new leader leads')
   if (old.isHeld) wrong.push('both are held')
   await stopped
-  if (!(await writeGuarded(session, name, successor.token))) wrong.push('the successor may not write')
+  const writer = await database.connect()
+  if (!(await writeGuarded(writer, name, successor.token))) wrong.push('the successor may not write')
+  await writer.end()
   succeeded.abort()
   await writing
 
@@ -160,7 +168,7 @@ test.each(Object.entries(losses))(
       const before = proxy.connections
       proxy.pass()
       expect(await getAgain(client, 'nobody')).toBeNull()
-      expect(proxy.connections).toBe(before + 1)
+      expect(proxy.connections).toBeGreaterThan(before)
     }
     console.log(
       `${what}: ${queries} queries, off their timeout of ${QUERY_TIMEOUT_MS} ms by ${Math.min(...off)} to ${Math.max(...off)} ms`,

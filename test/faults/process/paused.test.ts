@@ -92,7 +92,9 @@ async function pause(
   const pausedAtMs = machineMs()
   const successor = await succession
   const tookMs = machineMs() - pausedAtMs
-  if (!(await writeGuarded(session, name, successor.token))) wrong.push('the successor may not write')
+  const writer = await database.connect()
+  if (!(await writeGuarded(writer, name, successor.token))) wrong.push('the successor may not write')
+  await writer.end()
   const before = await fenceOf(session, name)
   // Half of them go on at once, when there is least time for anything to have settled.
   if (random() < 0.5) await delay(random() * 200)

@@ -8,6 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../unit/support/random.ts'
+import { findLibfaketime } from '../clock/fake-clock.ts'
 import { History, type Moment, moment } from '../support/history.ts'
 import { checkHistory } from '../support/history-checker.ts'
 import { scaled, seed, timeoutFor } from '../support/scale.ts'
@@ -33,6 +34,8 @@ interface Stage {
   readonly first: ContenderProcess
   readonly second: ContenderProcess
   readonly tally: Tally
+  /** Of the standbys. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 interface Tally {
@@ -110,10 +113,8 @@ async function failOver(stage: Stage, primary: FaultServer): Promise<FaultServer
   const live = [...renewed, ...unheard, ...overtaken, ...handed]
   const all = [...live, ...ghostly]
 
-  const standby = await startStandby(
-    primary,
-    ports.find((port) => port !== primary.port),
-  )
+  const port = ports.find((other) => other !== primary.port)
+  const standby = await startStandby(primary, { port, environment: stage.environment })
   first.tell({ campaign: renewed })
   second.tell({ campaign: [...overtaken, ...handed] })
   await Promise.all([first.leads(renewed), second.leads([...overtaken, ...handed])])
@@ -261,6 +262,26 @@ describe(`promotion with lost grants, SEED=${seed} PROMOTIONS=${promotions}`, ()
       expect([stage.first.failures, stage.second.failures]).toEqual([[], []])
     },
   )
+
+  test('nor where the clock of the standby is behind', { timeout: 120_000 }, async (context) => {
+    skipWithoutProc(context)
+    const library = await findLibfaketime()
+    if (library === undefined) {
+      console.log('skipped: no libfaketime')
+      return context.skip('skipped: no libfaketime')
+    }
+    const environment = { LD_PRELOAD: library, FAKETIME: '-30m', FAKETIME_DONT_FAKE_MONOTONIC: '1' }
+    const stage = { ...(await setStage(true)), environment }
+    const promoted = await failOver(stage, stage.primary)
+    const clock = 'SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms'
+    const { rows } = await promoted.ask((client) => client.query<{ ms: number }>(clock))
+    expect(Date.now() - (rows[0]?.ms ?? 0)).toBeGreaterThan(29 * 60_000)
+    const { violations } = checkHistory(stage.history.events)
+    console.log(
+      `SEED=${seed}, half an hour behind: ${JSON.stringify(stage.tally)}, ${violations.length} violations`,
+    )
+    expect(violations).toEqual([])
+  })
 
   test('without the grace two lead at once, and that is noticed', { timeout: 120_000 }, async (context) => {
     skipWithoutProc(context)

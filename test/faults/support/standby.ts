@@ -100,13 +100,18 @@ export class Standby extends FaultServer {
   }
 }
 
-/**
- * Makes a standby that streams from that server; it ends with the test that called this.
- *
- * @param port - to take the place of a server that was killed
- */
-export async function startStandby(primary: FaultServer, port?: number): Promise<Standby> {
-  const { account, binariesFolder, environment } = primary.plan
+/** What {@link startStandby} can be told. */
+export interface StandbyOptions {
+  /** To take the place of a server that was killed. */
+  readonly port?: number | undefined
+  /** Further environment variables of the server. */
+  readonly environment?: Readonly<Record<string, string>> | undefined
+}
+
+/** Makes a standby that streams from that server; it ends with the test that called this. */
+export async function startStandby(primary: FaultServer, options: StandbyOptions = {}): Promise<Standby> {
+  const { account, binariesFolder } = primary.plan
+  const environment = { ...primary.plan.environment, ...options.environment }
   const folder = await makeFolderOf(account)
   const watcher = watchOver(folder)
   const cleanUp = async () => {
@@ -117,7 +122,7 @@ export async function startStandby(primary: FaultServer, port?: number): Promise
     await backUp(primary, join(folder, 'data'))
     const plan: LaunchPlan = { folder, binariesFolder, account, environment }
     await configureStandby(primary, plan)
-    const ownPort = port ?? (await quietPort())
+    const ownPort = options.port ?? (await quietPort())
     const url = new URL(primary.connectionString)
     url.port = String(ownPort)
     const process = launch(plan, ownPort)

@@ -137,7 +137,7 @@ export class FaultServer implements AsyncDisposable {
     })
   }
 
-  /** Takes all connections that are left for users who are no superusers, or for all. @returns a call that gives them back */
+  /** Takes all connections that are left, those kept for superusers as well. @returns a call that gives them back */
   async exhaustConnections(): Promise<() => Promise<void>> {
     const clients: pg.Client[] = []
     for (;;) {

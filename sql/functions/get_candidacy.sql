@@ -16,7 +16,9 @@ BEGIN
   END IF;
   at := clock_timestamp();
   IF standing.holder = contender AND elect.is_held(standing, at) THEN
-    RETURN elect.share_answer(true, standing, at);
+    -- Another has handed it over, and may not have waited for the synchronous standby. Only a write that waits for that proves that it is
+    -- there, too: whoever looks has to ask.
+    RETURN elect.share_answer(current_setting('synchronous_standby_names') = '', standing, at);
   END IF;
   SELECT * INTO place FROM elect.candidates c
   WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at);
@@ -27,4 +29,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.get_candidacy(text, text) IS
-  'How a candidate stands: granted, with the lease (the share, of a shared one) and token that it was handed, or its rank in line (null: not in it) and the holder whose grant runs out first. Writes and locks nothing. Errors: 22023 bad argument.';
+  'How a candidate stands: granted, with the lease (the share, of a shared one) and token that it was handed, or its rank in line (null: not in it) and the holder whose grant runs out first. Where synchronous standbys are configured, granted is never true: acquire_lease says so, once they have it. Writes and locks nothing. Errors: 22023 bad argument.';

@@ -8,7 +8,7 @@ import type pg from 'pg'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { ControlConnection } from '../../../src/connection.ts'
-import { acquireQueued, beat, takeOver, transferLease } from '../../../src/line-queries.ts'
+import { acquireQueued, beat, getCandidacy, takeOver, transferLease } from '../../../src/line-queries.ts'
 import { acquireLease, compareAndSwap, compareAndSwapVersion, getLease } from '../../../src/queries.ts'
 import { acquireShare, enterBarrier } from '../../../src/share-queries.ts'
 import { silent } from '../primitives/uses.ts'
@@ -94,6 +94,11 @@ test('nothing that was granted without the standby is reported as held, in a pip
     expect(bound).toEqual([{ bound: true }])
     await leader.query("SELECT elect.acquire_lease($1, 'me', '1 hour', wait => true)", [name])
   })
+  // One that will be handed over while the standby is gone.
+  const { rows: held } = await observer.query(
+    "SELECT token FROM elect.acquire_lease('handed', 'leader', '1 hour')",
+  )
+  await observer.query("SELECT elect.acquire_lease('handed', 'me', '1 hour', wait => true)")
   await loseStandby(server, observer)
 
   const { connectionString } = server
@@ -131,4 +136,31 @@ test('nothing that was granted without the standby is reported as held, in a pip
   expect(outcomes).toEqual(
     Object.fromEntries(Object.keys(grants).map((name) => [name, 'PG_ELECT_CONNECTION'])),
   )
+
+  // Handed over by a session whose wait was cancelled: a look proves nothing, and asking waits.
+  const leader = await server.connect()
+  let isHandedOver = false
+  const handing = leader.query("SELECT elect.release_lease('handed', $1)", [held[0].token]).finally(() => {
+    isHandedOver = true
+  })
+  await cancelWait(observer, () => isHandedOver)
+  await handing
+  await leader.end()
+  const candidate = { name: 'handed', holder: 'me' }
+  expect(await getCandidacy(connection, candidate)).toMatchObject({ granted: false, holder: 'me' })
+  let isAnswered = false
+  const asking = acquireLease(connection, { ...asked('handed'), priority: undefined })
+    .then(
+      () => 'granted',
+      (error: { code?: string }) => error.code,
+    )
+    .finally(() => {
+      isAnswered = true
+    })
+  await cancelWait(observer, () => isAnswered)
+  expect(await asking).toBe('PG_ELECT_CONNECTION')
+  // Where nobody has to wait for a standby, a look is enough.
+  await server.configure({ synchronous_standby_names: '' })
+  let granted: boolean | null = false
+  while (granted !== true) ({ granted } = await getCandidacy(connection, candidate))
 })

@@ -3,7 +3,7 @@ import type { CompiledQuery } from 'kysely'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { ControlConnection } from '../../../src/connection.ts'
-import type { LeadershipChange } from '../../../src/index.ts'
+import type { LeadershipChange, Lease, PgElect } from '../../../src/index.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/postgres/database.ts'
 import { silent } from '../../faults/primitives/uses.ts'
 import { FaultProxy } from '../../faults/support/fault-proxy.ts'
@@ -100,4 +100,39 @@ describe('a connection that dies in silence', () => {
     expect((await change).leader).toMatchObject({ holder: 'second' })
     await changes.return()
   })
+})
+
+describe('an answer that is lost', () => {
+  const ways: Readonly<Record<string, (client: PgElect, name: string) => Promise<Lease | null>>> = {
+    tryAcquire: (client, name) => client.tryAcquire(name),
+    'tryLock of a mutex': (client, name) => client.mutex(name).tryLock(),
+    'tryLock of a mutex in the queue of the server': (client, name) =>
+      client.mutex(name, { wait: 'queue' }).tryLock(),
+  }
+
+  test.each(Object.entries(ways))(
+    'to %s locks nobody out: what was granted is given back',
+    async (way, ask) => {
+      await using proxy = await FaultProxy.to(database.connectionString)
+      // Nothing expires while the test lasts.
+      const timing = { ttlMs: 600_000, queryTimeoutMs: 500, retryIntervalMs: 20 }
+      const { client } = openClient(
+        { ...database, connectionString: proxy.through(database.connectionString) },
+        timing,
+      )
+      await (await ask(client, way))?.release()
+      proxy.drop('down')
+      await expect(ask(client, way)).rejects.toMatchObject({ code: 'PG_ELECT_CONNECTION' })
+      const session = await database.connect()
+      const { rows } = await session.query('SELECT holder FROM elect.get_lease($1)', [way])
+      // Otherwise it would prove nothing.
+      expect(rows).toHaveLength(1)
+      proxy.pass()
+      const other = openClient(database, timing).client
+      let lease: Lease | null = null
+      while (lease === null) lease = await ask(other, way)
+      expect(lease.isHeld).toBe(true)
+      await lease.release()
+    },
+  )
 })

@@ -32,11 +32,11 @@ export const clientFaults: readonly Fault[] = [
     'Math.min(ttlMs, expiresInMs ?? ttlMs)',
     'Math.max(ttlMs, expiresInMs ?? ttlMs)',
   ),
-  fault('who holds once holds for ever', 'holding', 'if (this.remainingMs > 0) return true', 'return true'),
+  fault('who holds once holds for ever', 'holding', 'if (this.#trustedMs > 0) return true', 'return true'),
   fault(
     'nothing happens at the deadline',
     'holding',
-    'if (this.isHeld) this.#watchDeadline()',
+    'A timer can also come early.\n      if (this.isHeld) this.#watchDeadline()',
     'this.#deadlineTimer = undefined',
   ),
   fault('a loss does not abort the signal', 'holding', 'this.#ending.abort(this.#loss)', ''),

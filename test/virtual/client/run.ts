@@ -53,7 +53,11 @@ export async function runSchedule(seed: number, number: number, { traced = false
 
 /** A leader that nothing happens to keeps its lease. */
 async function keepCalm(world: World, checks: Checks, ttlMs: number): Promise<void> {
-  const leader = world.members.find(({ leads, leadership }) => leads && leadership?.signal.aborted === false)
+  // One whose last attempts were all in vain may lose it still.
+  const isSafe = ({ leads, leadership }: Member) =>
+    leads && leadership?.signal.aborted === false && leadership.remainingMs > 0.7 * ttlMs
+  await runUntil(world, checks, () => world.members.some(isSafe), 2 * ttlMs)
+  const leader = world.members.find(isSafe)
   const token = leader?.leadership?.token
   if (leader === undefined || token === undefined || world.server.taken.has(token)) return
   await world.run(world.nowMs + 1.5 * ttlMs, checks.look)

@@ -5,8 +5,8 @@
 import { channelOf, ModelLeases, sessionChannelOf } from '../../unit/support/model-leases.ts'
 import type { Answer as ScriptedAnswer, Call } from '../../unit/support/scripted-database.ts'
 import type { StubClock } from '../../unit/support/stub-clock.ts'
-import type { Answer, Lease } from '../sql/rules.ts'
 import { ShareRules } from '../sql/share-rules.ts'
+import type { Answer, Lease } from '../sql/tables.ts'
 import { CallTime } from '../sql/time.ts'
 
 /** One grant, as the server made it. */

@@ -7,6 +7,7 @@ import { ConnectionError } from '../../../src/errors.ts'
 import { StubClock } from '../../unit/support/stub-clock.ts'
 import { StubProcess } from '../../unit/support/stub-process.ts'
 import type { Dice } from '../../faults/guard/schedule.ts'
+import { EventQueue } from './event-queue.ts'
 import { Server } from './server.ts'
 
 /** What a process is doing: all clocks go on while it is stopped, the monotonic one does not while it is suspended. */
@@ -73,12 +74,6 @@ export class Member {
 /** LISTEN and its like: the connection's own limit, which is that of connecting. */
 const NO_TIMEOUT_MS = 5_000
 
-interface Event {
-  readonly atMs: number
-  readonly number: number
-  readonly run: () => void
-}
-
 export interface WorldOptions {
   readonly ttlMs: number
   readonly traced: boolean
@@ -93,8 +88,7 @@ export class World {
   nowMs = 0
   readonly #dice: Dice
   readonly #options: WorldOptions
-  readonly #events: Event[] = []
-  #eventCount = 0
+  readonly #events = new EventQueue()
 
   constructor(dice: Dice, options: WorldOptions) {
     this.#dice = dice
@@ -129,18 +123,7 @@ export class World {
 
   /** Has something happen at a moment. */
   at(atMs: number, run: () => void): void {
-    const event = { atMs, number: this.#eventCount++, run }
-    const events = this.#events
-    let index = events.length
-    events.push(event)
-    // A heap: those of one moment happen in the order in which they were set.
-    while (index > 0) {
-      const parent = (index - 1) >> 1
-      if (isBefore(events[parent] as Event, event)) break
-      events[index] = events[parent] as Event
-      index = parent
-    }
-    events[index] = event
+    this.#events.add(atMs, run)
   }
 
   /** Lets time pass, and calls back after whatever happened. */
@@ -148,14 +131,12 @@ export class World {
     await settle()
     for (;;) {
       const { member, atMs } = this.#nextTimer()
-      const event = this.#events[0]
-      const eventAtMs = event?.atMs ?? Number.POSITIVE_INFINITY
+      const eventAtMs = this.#events.nextAtMs
       const nextMs = Math.min(atMs, eventAtMs)
       if (nextMs > untilMs) break
       this.#pass(Math.max(0, nextMs - this.nowMs))
-      if (event !== undefined && eventAtMs <= atMs) {
-        this.#takeEvent()
-        event.run()
+      if (eventAtMs <= atMs) {
+        this.#events.take()()
         await settle()
       } else if (member !== undefined) {
         // Its own clock may be a rounding error short of the moment.
@@ -307,27 +288,6 @@ export class World {
     }
     return next
   }
-
-  #takeEvent(): void {
-    const events = this.#events
-    const last = events.pop()
-    if (events.length === 0 || last === undefined) return
-    let index = 0
-    for (;;) {
-      let child = 2 * index + 1
-      if (child >= events.length) break
-      if (child + 1 < events.length && isBefore(events[child + 1] as Event, events[child] as Event))
-        child += 1
-      if (isBefore(last, events[child] as Event)) break
-      events[index] = events[child] as Event
-      index = child
-    }
-    events[index] = last
-  }
-}
-
-function isBefore(one: Event, other: Event): boolean {
-  return one.atMs < other.atMs || (one.atMs === other.atMs && one.number < other.number)
 }
 
 /** Lets all that needs no more time than this instant run to its end. */

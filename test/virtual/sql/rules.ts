@@ -3,78 +3,20 @@
  * Written from DESIGN's words rather than from the SQL, so that what both get wrong in the same way is rare; the checks in
  * `invariants.ts` know of neither. Shares are in `share-rules.ts`.
  */
+import { EpochRules } from './epoch-rules.ts'
+import { keyOf } from './line-rules.ts'
+import { type Answer, type Lease, Refusal, remaining, type Shared } from './tables.ts'
 import type { CallTime } from './time.ts'
-
-/** A row of `elect.leases`; moments in milliseconds of the server's clock. */
-export interface Lease {
-  readonly name: string
-  holder: string | null
-  token: number
-  version: number
-  epoch: number
-  renewedAt: number
-  /** Null: it does not expire. */
-  expiresAt: number | null
-  ttl: number | null
-  readonly partOf: string | null
-}
-
-/** A row of `elect.candidates`. */
-export interface Place {
-  readonly line: string
-  readonly candidate: string
-  priority: number
-  arrival: number
-  isExclusive: boolean
-  ttl: number
-  seenAt: number
-  expiresAt: number
-}
-
-/** A row of `elect.shared_leases`. */
-export interface Shared {
-  readonly name: string
-  capacity: number | null
-  token: number
-  exclusiveToken: number | null
-  writtenAt: number
-}
-
-/** What a call answers: a row, a value, or the SQLSTATE of its refusal. */
-export type Answer = Readonly<Record<string, unknown>>
-
-/** A call that was refused with an error leaves nothing behind. */
-export class Refusal extends Error {
-  readonly sqlstate: string
-
-  constructor(sqlstate: string) {
-    super(sqlstate)
-    this.sqlstate = sqlstate
-  }
-}
 
 /** A lease that was handed over lasts so long until its new holder renews it. */
 const ACCEPT_MS = 2_000
 /** One that nobody holds may be taken so much later by each who waits behind another. */
 const TURN_MS = 250
-/** Two readings of one clock may lie that far apart without its having gone back. */
-const SLACK_MS = 1_000
-const DAY_MS = 24 * 3_600_000
 const EPOCH_TOKENS = 3_600_000_000
 
-/** What an expiring grant may last, from now on and in a new epoch. */
-export interface Settings {
-  longestTtl: number
-  grace: boolean
-}
-
-export class Rules {
+export class Rules extends EpochRules {
   readonly leases = new Map<string, Lease>()
-  readonly places = new Map<string, Place>()
   readonly shared = new Map<string, Shared>()
-  settings: Settings = { longestTtl: 15_000, grace: true }
-  epoch = { number: 1, firstSeenAt: Number.NEGATIVE_INFINITY }
-  #arrivals = 0
 
   isHeld(lease: Lease | undefined, at: number): lease is Lease & { holder: string } {
     return lease != null && lease.holder !== null && (lease.expiresAt === null || lease.expiresAt > at)
@@ -253,7 +195,7 @@ export class Rules {
 
   prune(at: number, olderThan: number): number {
     const epoch = this.epochAt(at)
-    for (const [key, place] of this.places) if (!this.#isWaiting(place, at)) this.places.delete(key)
+    for (const [key, place] of this.places) if (!this.isWaiting(place, at)) this.places.delete(key)
     let pruned = 0
     for (const [name, lease] of this.leases) {
       if (this.isHeld(lease, at) || lease.expiresAt === null || lease.expiresAt > at - olderThan) continue
@@ -272,11 +214,6 @@ export class Rules {
     return pruned
   }
 
-  newEpoch(at: number): number {
-    this.epoch = { number: this.epoch.number + 1, firstSeenAt: at }
-    return this.epoch.number
-  }
-
   /** How a contender is told that it stands. */
   answer(granted: boolean | null, lease: Lease | undefined, at: number, rank: number | null = null): Answer {
     const isHeld = this.isHeld(lease, at)
@@ -288,58 +225,6 @@ export class Rules {
       expires_in: isHeld ? remaining(lease, at) : null,
       rank,
     }
-  }
-
-  /** Those who wait, the next one first. */
-  line(name: string, at: number): Place[] {
-    return this.#inOrder(name).filter((place) => this.#isWaiting(place, at))
-  }
-
-  /** How many go before it; one that is not in line would come last of its priority. */
-  protected rank(name: string, candidate: string, priority: number, at: number): number {
-    const line = this.line(name, at)
-    const own = line.find((place) => place.candidate === candidate)?.arrival ?? Number.POSITIVE_INFINITY
-    return line.filter(
-      (place) =>
-        place.candidate !== candidate &&
-        (place.priority > priority || (place.priority === priority && place.arrival < own)),
-    ).length
-  }
-
-  protected stand(
-    at: number,
-    asked: { name: string; holder: string; priority: number; ttl: number; isExclusive: boolean },
-  ): number {
-    const { name, holder: candidate, priority, ttl, isExclusive } = asked
-    const key = keyOf(name, candidate)
-    const before = this.places.get(key)
-    this.#arrivals += 1
-    const keeps = before !== undefined && this.#isWaiting(before, at) && before.isExclusive === isExclusive
-    const arrival = keeps ? before.arrival : this.#arrivals
-    this.places.set(key, {
-      line: name,
-      candidate,
-      priority,
-      arrival,
-      isExclusive,
-      ttl,
-      seenAt: at,
-      expiresAt: at + ttl,
-    })
-    return this.rank(name, candidate, priority, at)
-  }
-
-  protected endWait(name: string, candidate: string): void {
-    this.places.delete(keyOf(name, candidate))
-  }
-
-  /** The first who still waits; places of the dead before it go. */
-  protected first(name: string, at: number): Place | undefined {
-    for (const place of this.#inOrder(name)) {
-      if (this.#isWaiting(place, at)) return place
-      this.endWait(name, place.candidate)
-    }
-    return undefined
   }
 
   protected grantOf(name: string, holder: string, at: number): Lease | undefined {
@@ -389,27 +274,6 @@ export class Rules {
     lease.renewedAt = at
     lease.ttl = ttl
     return lease
-  }
-
-  /** The epoch in force. Where the clock has gone back, its grace begins anew. */
-  protected epochAt(at: number, mayRecord = true): { number: number; firstSeenAt: number } {
-    if (this.epoch.firstSeenAt <= at + SLACK_MS) return this.epoch
-    const seen = { ...this.epoch, firstSeenAt: at }
-    if (mayRecord) this.epoch = seen
-    return seen
-  }
-
-  /** Until when it counts as held by somebody whose grant may have been lost. */
-  protected graceOf(
-    lease: { ttl: number | null; epoch?: number } | undefined,
-    ttl: number | null,
-    at: number,
-    mayRecord = true,
-  ): number | null {
-    const { number, firstSeenAt } = this.epochAt(at, mayRecord)
-    if (firstSeenAt + DAY_MS <= at || number === lease?.epoch || !this.settings.grace) return null
-    const until = firstSeenAt + Math.max(this.settings.longestTtl, lease?.ttl ?? 0, ttl ?? 0)
-    return until > at ? until : null
   }
 
   /** A lease from the future is cut to the time that it was given, from now on. */
@@ -472,24 +336,4 @@ export class Rules {
     if (rank === 0 || lease === undefined || lease.expiresAt === null) return true
     return at < lease.expiresAt || at > lease.expiresAt + rank * TURN_MS
   }
-
-  /** A place from the future would outlive its candidate: it does not count until that says so anew. */
-  #isWaiting({ expiresAt, seenAt }: Place, at: number): boolean {
-    return expiresAt > at && seenAt <= at + SLACK_MS
-  }
-
-  #inOrder(name: string): Place[] {
-    return [...this.places.values()]
-      .filter(({ line }) => line === name)
-      .sort((one, other) => other.priority - one.priority || one.arrival - other.arrival)
-  }
-}
-
-/** At most the time that was given at the last write: more would mean that the clock went back since. */
-function remaining({ expiresAt, renewedAt }: Lease, at: number): number | null {
-  return expiresAt === null ? null : Math.min(expiresAt - at, expiresAt - renewedAt)
-}
-
-function keyOf(line: string, candidate: string): string {
-  return `${line} ${candidate}`
 }

@@ -3,8 +3,8 @@
  * named and moments of interest hit to the millisecond; what they expect is kept with each step.
  */
 import { Dice } from '../../faults/guard/schedule.ts'
-import { type Answer, Refusal } from './rules.ts'
 import { ShareRules } from './share-rules.ts'
+import { type Answer, Refusal } from './tables.ts'
 import { CallTime } from './time.ts'
 import type { Command, Seen, State } from './virtual-database.ts'
 

@@ -1,5 +1,6 @@
 /** The rules of what several may hold at once, beside those of `rules.ts`: semaphores and read-write locks. */
-import { type Answer, type Lease, Refusal, Rules, type Shared } from './rules.ts'
+import { Rules } from './rules.ts'
+import { type Answer, type Lease, Refusal, type Shared } from './tables.ts'
 import type { CallTime } from './time.ts'
 
 /** What a contender asks for. */

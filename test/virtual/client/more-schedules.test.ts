@@ -1,0 +1,3 @@
+import { testHalf } from './proof.ts'
+
+testHalf(1)

@@ -149,6 +149,17 @@ describe('two servers of which one can be written to', { timeout: TIMEOUT_MS }, 
     expect(await holderOn(first, 'three')).toBe(three.holder)
   })
 
+  test('refuses to write, though it is a primary: the client turns to the other', async () => {
+    const { first, second, url } = await two()
+    const { client, log } = open(`${url}?target_session_attrs=primary`, { retryIntervalMs: 20 })
+    await client.get('nothing')
+    expect(await sessionsOn(first)).toBe(1)
+    await setReadOnly(first, true)
+    await using lease = await client.acquire('refused there')
+    expect(await holderOn(second, 'refused there')).toBe(lease.holder)
+    await log.logged('lost a connection to the database')
+  })
+
   test('an observer that writes nothing moves, too', async () => {
     const { first, second, url } = await two()
     const { client, log } = open(url, { retryIntervalMs: 20, ttlMs: 3_000 })

@@ -4,9 +4,12 @@
  * News come as messages, in order. A message waits for the event loop, which may be blocked; so whoever looks at a lease has the news
  * read first, in the middle of the turn (`receiveMessageOnPort`). That is how `isHeld` knows of a renewal, or of a refusal, that came
  * while synchronous code was running.
+ *
+ * Where the thread is late (it has just been started, or cannot connect), the main heartbeat stands in: it renews what the thread has not
+ * for half as long again as the interval.
  */
 import type { Clock, Instant, Timer } from '../clock.ts'
-import type { Heartbeat, KeptLease, LeaseHeartbeat } from '../heartbeat.ts'
+import type { Heartbeat, KeptLease, LeaseHeartbeat, Renewable } from '../heartbeat.ts'
 import { describeError, type Logger } from '../logger.ts'
 import type { LeaseAnswer } from '../queries.ts'
 import type { Command, News, Report } from './messages.ts'
@@ -26,7 +29,7 @@ export interface HeartbeatThread {
 
 interface WorkerHeartbeatDependencies {
   readonly thread: HeartbeatThread
-  /** Renews single leases at once, and all of them should the thread fail. */
+  /** Renews single leases at once, those that the thread is late with, and all of them should it fail. */
   readonly mainHeartbeat: Pick<Heartbeat, 'add' | 'remove' | 'renewNow'>
   readonly clock: Clock
   readonly logger: Logger
@@ -37,10 +40,15 @@ interface WorkerHeartbeatDependencies {
 interface Entry {
   readonly id: number
   readonly lease: KeptLease
+  /** The lease as the main heartbeat has it. */
+  readonly standIn: Renewable
   extension?: { readonly sentAt: Instant; readonly expiresInMs: number | null } | undefined
   refusal?: LeaseAnswer | undefined
   isHung?: boolean
 }
+
+/** How much later than the thread the main heartbeat comes. */
+const STAND_IN_FACTOR = 1.5
 
 export class WorkerHeartbeat implements LeaseHeartbeat {
   readonly #dependencies: WorkerHeartbeatDependencies
@@ -71,9 +79,10 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
     }
     const { name, token, timing } = lease
     this.#lastId += 1
-    const entry: Entry = { id: this.#lastId, lease }
+    const entry: Entry = { id: this.#lastId, lease, standIn: standInFor(lease) }
     this.#entries.set(lease, entry)
     this.#entriesById.set(entry.id, entry)
+    mainHeartbeat.add(entry.standIn, withinMs * STAND_IN_FACTOR)
     thread.post({ kind: 'add', id: entry.id, name, token, timing, withinMs, at: clock.now() })
   }
 
@@ -83,6 +92,7 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
     const entry = this.#entries.get(lease)
     if (entry === undefined) return
     this.#entries.delete(lease)
+    mainHeartbeat.remove(entry.standIn)
     thread.post({ kind: 'remove', id: entry.id })
   }
 
@@ -140,7 +150,11 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
     else if (isHung === true) {
       const { hangTimeoutMs } = this.#dependencies
       lease.lose(`the event loop of this process did not answer for ${hangTimeoutMs} ms`)
-    } else if (extension !== undefined) lease.extended(extension.sentAt, extension.expiresInMs)
+    } else if (extension !== undefined) {
+      lease.extended(extension.sentAt, extension.expiresInMs)
+      // The thread is on time.
+      if (this.#entries.has(lease)) this.#dependencies.mainHeartbeat.add(entry.standIn)
+    }
   }
 
   #heed(report: Report): void {
@@ -158,8 +172,23 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
     )
     this.#receiveAll()
     this.#tellAll()
+    for (const { standIn } of this.#entries.values()) mainHeartbeat.remove(standIn)
     for (const lease of this.#entries.keys()) mainHeartbeat.add(lease, 0)
     this.#entries.clear()
     this.#entriesById.clear()
+  }
+}
+
+/** Due later than the lease is in the thread, but early enough for retries before its deadline. */
+function standInFor(lease: KeptLease): Renewable {
+  const { name, token, timing } = lease
+  const { ttlMs, safetyMarginMs, renewIntervalMs, queryTimeoutMs } = timing
+  const latestMs = Math.max(renewIntervalMs, ttlMs - safetyMarginMs - queryTimeoutMs)
+  return {
+    name,
+    token,
+    timing: { ...timing, renewIntervalMs: Math.min(renewIntervalMs * STAND_IN_FACTOR, latestMs) },
+    extended: (sentAt, expiresInMs) => lease.extended(sentAt, expiresInMs),
+    refused: (answer) => lease.refused(answer),
   }
 }

@@ -355,6 +355,7 @@ describe('leases', () => {
   test('of which a renewal comes through when they are lost are given back', async () => {
     const process = new StubThreaded({ queryTimeoutMs: 9_000 })
     process.threadDatabase.keepsTimeouts = false
+    process.main.database.always('renew_leases', NEVER)
     const lease = await process.lease()
     const renewal = process.threadDatabase.hold('renew_leases')
     await process.advance(DEADLINE_MS)
@@ -365,6 +366,58 @@ describe('leases', () => {
     expect(process.main.database.callsOf('release_lease')).toMatchObject([
       { arguments: { token: lease.token } },
     ])
+  })
+})
+
+describe('a thread that is late', () => {
+  test('has the main loop stand in for it, after half as long again, and no sooner', async () => {
+    const process = new StubThreaded()
+    process.threadDatabase.network = () => Promise.reject(connectionLost())
+    const lease = await process.lease()
+    await process.advance(7_000)
+    expect(process.main.database.callsOf('renew_leases')).toEqual([])
+    await process.advance(2_000)
+    expect(process.main.database.callsOf('renew_leases')).toHaveLength(1)
+    await process.advance(4 * TTL_MS)
+    expect(lease.isHeld).toBe(true)
+    expect(process.model.grants).toHaveLength(1)
+
+    // Once it renews again, the main loop leaves it to the thread.
+    process.threadDatabase.network = (serve) => serve()
+    await process.advance(10_000)
+    const calls = process.main.database.callsOf('renew_leases').length
+    await process.advance(4 * TTL_MS)
+    expect(process.main.database.callsOf('renew_leases')).toHaveLength(calls)
+    await lease.release()
+    expect(process.main.clock.pendingTimers).toBe(0)
+  })
+
+  test('is stood in for by the next retry at the latest where the interval leaves no more time', async () => {
+    const process = new StubThreaded({ ttlMs: 3_000, renewIntervalMs: 2_500 })
+    process.threadDatabase.network = () => Promise.reject(connectionLost())
+    const lease = await process.lease()
+    await process.advance(30_000)
+    expect(lease.isHeld).toBe(true)
+  })
+
+  test('leaves a lease that was handed over for a short time to the main loop, in time', async () => {
+    const process = new StubThreaded()
+    process.thread.heartbeat = undefined
+    process.main.database.next('acquire_lease', [{ ...grantedRow(7), expires_in_ms: 2_000 }])
+    process.main.database.always('renew_leases', [grantedRow(7)])
+    await requestLease(process.context, process.main.request())
+    await process.advance(1_000)
+    expect(process.main.database.callsOf('renew_leases')).toHaveLength(1)
+  })
+
+  test('is stood in for no more once its lease is lost', async () => {
+    const process = new StubThreaded({ hangTimeoutMs: TTL_MS })
+    const lease = await process.lease()
+    await process.block(TTL_MS + 1_000)
+    expect(lease.isHeld).toBe(false)
+    await process.advance(TTL_MS)
+    expect(process.main.database.callsOf('renew_leases')).toEqual([])
+    expect(process.main.clock.pendingTimers).toBe(0)
   })
 })
 

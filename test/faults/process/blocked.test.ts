@@ -33,9 +33,11 @@ afterAll(async () => {
   await compiled[Symbol.asyncDispose]()
 })
 
-async function versionOf(lease: string): Promise<number | undefined> {
-  const { rows } = await session.query(`SELECT version::float8 FROM elect.get_lease($1)`, [lease])
-  return rows[0]?.version
+async function sessionsOf(application: string): Promise<number> {
+  const { rows } = await session.query(`SELECT pid FROM pg_stat_activity WHERE application_name = $1`, [
+    application,
+  ])
+  return rows.length
 }
 
 interface Outcome {
@@ -55,12 +57,17 @@ async function block(
   const { connectionString } = database
   const holder = startHolder(compiled, {
     lease,
-    options: { connectionString, ttlMs: TTL_MS, heartbeat: 'worker', hangTimeoutMs: HANG_MS },
+    options: {
+      connectionString,
+      connection: { application_name: lease },
+      ttlMs: TTL_MS,
+      heartbeat: 'worker',
+      hangTimeoutMs: HANG_MS,
+    },
   })
   const { token } = await holder.reported('held')
   // The thread is up: a process that has just begun has no more than its first TTL.
-  const first = await versionOf(lease)
-  while ((await versionOf(lease)) === first) await delay(20)
+  while ((await sessionsOf(lease)) < 2) await delay(20)
   let successor: Lease | undefined
   const succession = rival.acquire(lease).then((granted) => {
     successor = granted

@@ -142,6 +142,27 @@ test('a process that was stopped past its TTL, threads and all, does not hold it
 })
 
 describe('the thread of the heartbeat', () => {
+  test('renews for many times hangTimeoutMs where the event loop turns', async () => {
+    const options = { connectionString: database.connectionString, ttlMs: 2_000, renewIntervalMs: 200 }
+    const holder = startHolder(compiled, {
+      lease: 'turns',
+      options: { ...options, heartbeat: 'worker', hangTimeoutMs: 2_000 },
+    })
+    const { token } = await holder.reported('held')
+    const session = await database.connect()
+    const look = async () => {
+      const { rows } = await session.query(
+        `SELECT version::float8, token::float8 FROM elect.get_lease('turns')`,
+      )
+      return rows[0]
+    }
+    const { version } = await look()
+    for (let now = await look(); now.version < version + 40; now = await look()) expect(now.token).toBe(token)
+    holder.tell({ kind: 'look' })
+    expect(await holder.reported('looked')).toMatchObject({ isHeld: true })
+    expect(holder.complaints).toEqual([])
+  })
+
   test('ends with close(), and its session with it', async () => {
     await using own = await createTestDatabase()
     const options = { connectionString: own.connectionString, heartbeat: 'worker' } as const

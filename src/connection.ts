@@ -176,6 +176,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     if (this.#closed) throw new ClosedError()
     const { clock, logger, ttlMs, timeoutMs, option } = this.#dependencies
     const client = makeClient(config, timeoutMs, option)
+    // All who ask while it is being given up wait for its end.
+    client.setMaxListeners(0)
     // Before connecting: a client without an error listener ends the process when the server ends the session.
     client.on('error', (error) => {
       logger.debug({ error: describeError(error) }, 'the control connection reported an error')

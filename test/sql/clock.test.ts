@@ -27,6 +27,11 @@ beforeAll(async () => {
 
 async function grantAnHourAhead(name: string, ttl: string): Promise<number> {
   const token = await grantTo(client, name, 'ada', ttl)
+  await moveAhead(name)
+  return token
+}
+
+async function moveAhead(name: string): Promise<void> {
   await client.query(
     `UPDATE elect.leases
      SET acquired_at = acquired_at + interval '1 hour', renewed_at = renewed_at + interval '1 hour',
@@ -34,7 +39,6 @@ async function grantAnHourAhead(name: string, ttl: string): Promise<number> {
      WHERE name = $1`,
     [name],
   )
-  return token
 }
 
 /** Whether the row was written, and expires, no later than its ttl from now. */
@@ -52,6 +56,18 @@ test('the first contender cuts a lease from the future to the time that it was g
   expect(refusal.expiresInMs).toBeLessThanOrEqual(120_000)
   expect(await stored(client, 'cut')).toMatchObject({ holder: 'ada', token, given: '00:02:00' })
   expect(await withinItsTtl('cut')).toBe(true)
+})
+
+test('a candidate that keeps its place cuts a lease from the future, as it does not ask again', async () => {
+  const token = await grantTo(client, 'waited for', 'ada', '2 minutes')
+  await other.query(`SELECT elect.acquire_lease('waited for', 'bob', wait => true)`)
+  await moveAhead('waited for')
+  expect(await withinItsTtl('waited for')).toBe(false)
+  const text = `SELECT holder, rank, expires_in <= '2 minutes' AS cut FROM elect.refresh_candidates(ARRAY['waited for'], ARRAY['bob'])`
+  const { rows } = await other.query(text)
+  expect(rows).toEqual([{ holder: 'ada', rank: 0, cut: true }])
+  expect(await stored(client, 'waited for')).toMatchObject({ holder: 'ada', token })
+  expect(await withinItsTtl('waited for')).toBe(true)
 })
 
 test('a lease that was cut is cut no further by the next contender', async () => {

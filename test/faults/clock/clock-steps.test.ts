@@ -5,8 +5,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { PgElect } from '../../../src/index.ts'
+import { type Leadership, PgElect } from '../../../src/index.ts'
 import type { Random } from '../../../src/jitter.ts'
+import { aborted } from '../../integration/client/clients.ts'
 import { seededRandom } from '../../unit/support/random.ts'
 import { silent } from '../primitives/uses.ts'
 import { createFence, fenceOf, writeGuarded } from '../support/fence.ts'
@@ -53,7 +54,12 @@ class Writer {
     this.#client = client
     this.#connectionString = connectionString
     const { signal } = this.#stop
-    this.#running = client.election(ELECTION).lead(({ token }) => this.#write(token), { signal })
+    const lead = async ({ token, signal: lost }: Leadership) => {
+      await this.#write(token)
+      // The guard may refuse it before the client knows: work that ends by itself would end the campaign.
+      await aborted(lost)
+    }
+    this.#running = client.election(ELECTION).lead(lead, { signal })
     this.#running.catch((error: unknown) => {
       if (!signal.aborted) this.failure = error
     })

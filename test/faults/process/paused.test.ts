@@ -106,10 +106,10 @@ async function pause(
 
   if (stopped.token !== token || successor.token <= token) wrong.push('the tokens do not grow')
   if (stopped.isHeld) wrong.push('it is held after its signal has aborted')
-  if (stopped.atMs < resumedAtMs) wrong.push('it stopped before it was resumed')
   for (const { heldAtMs } of [stopped, told]) {
     if (heldAtMs > resumedAtMs) wrong.push(`isHeld was true ${heldAtMs - resumedAtMs} ms after resuming`)
   }
+  // Negative where a busy machine had it lose the lease before it was paused.
   const abortMs = stopped.atMs - resumedAtMs
   if (abortMs > ABORT_MS) wrong.push(`the signal aborted ${abortMs} ms after resuming`)
   // What it was at when it was paused has failed; and nobody else writes here.

@@ -98,6 +98,12 @@ export const sqlFaults: readonly Fault[] = [
     'AND false THEN',
   ),
   fault(
+    'a lease from the future is in the way of those who wait',
+    'functions/refresh_candidates',
+    'AND l.renewed_at > at;',
+    'AND false;',
+  ),
+  fault(
     'what is left is told from the future',
     'internal/remaining_time',
     ', (lease).expires_at - (lease).renewed_at',

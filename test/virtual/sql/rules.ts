@@ -188,6 +188,8 @@ export class Rules extends EpochRules {
       place.seenAt = at
       place.expiresAt = at + place.ttl
     }
+    const lease = this.leases.get(name)
+    if (lease !== undefined) this.cutIfFuture(lease, at)
     const standing = this.grantOf(name, holder, at)
     const index = this.line(name, at).findIndex(({ candidate }) => candidate === holder)
     return this.answer(standing?.holder === holder, standing, at, index === -1 ? null : index)

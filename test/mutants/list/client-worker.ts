@@ -71,6 +71,22 @@ export const clientWorker: readonly Mutant[] = [
     tests,
   },
   {
+    name: 'nobody-stands-in-for-a-thread-that-is-late',
+    file: 'src/worker-heartbeat/worker-heartbeat.ts',
+    from: 'mainHeartbeat.add(entry.standIn, withinMs * STAND_IN_FACTOR)',
+    to: '',
+    costs: 'a thread that cannot connect loses leases that the main loop could renew',
+    tests,
+  },
+  {
+    name: 'main-loop-beats-beside-the-thread',
+    file: 'src/worker-heartbeat/worker-heartbeat.ts',
+    from: 'if (this.#entries.has(lease)) this.#dependencies.mainHeartbeat.add(entry.standIn)',
+    to: '',
+    costs: 'each lease is renewed twice as often, over two connections',
+    tests,
+  },
+  {
     name: 'pings-are-not-answered',
     file: 'src/worker-heartbeat/worker-heartbeat.ts',
     from: "if (report.kind === 'ping') thread.post({ kind: 'alive', at: clock.now() })",

@@ -77,6 +77,15 @@ export const sqlLine: readonly Mutant[] = [
     tests: ['test/sql/line-notify.test.ts'],
   },
   {
+    name: 'look-proves-what-the-standby-may-not-have',
+    file: 'sql/functions/get_candidacy.sql',
+    from: "current_setting('synchronous_standby_names') = ''",
+    to: 'true',
+    costs:
+      'a hand-off is believed whose commit did not wait for the synchronous standby: two leaders after a fail-over',
+    tests: ['test/faults/server/synchronous-pipeline.test.ts'],
+  },
+  {
     name: 'place-from-the-future-counts',
     file: 'sql/internal/is_waiting.sql',
     from: " AND (place).seen_at <= at + interval '1 second'",

@@ -38,6 +38,8 @@ export class ThreadHeartbeat {
   readonly #pingIntervalMs: number
   /** When the main loop last showed that it is alive, by its own word and the monotonic clock, which all threads share. */
   #aliveAtMs = Number.NEGATIVE_INFINITY
+  /** When it was last asked for one; undefined: not since. */
+  #askedAtMs: number | undefined
   #pingTimer: Timer | undefined
   #hangTimer: Timer | undefined
 
@@ -88,19 +90,45 @@ export class ThreadHeartbeat {
     this.#aliveAtMs = Math.max(this.#aliveAtMs, at.monotonicMs)
     this.#stopWatching()
     if (this.#leases.size === 0) return
-    const { clock, hangTimeoutMs, ping } = this.#dependencies
+    this.#askedAtMs = undefined
+    const { clock, hangTimeoutMs } = this.#dependencies
     // One at a time: while the main loop is silent they would pile up before it.
-    this.#pingTimer = clock.setTimer(ping, this.#pingIntervalMs)
-    this.#hangTimer = clock.setTimer(() => this.#giveUp(), this.#aliveAtMs + hangTimeoutMs - this.#nowMs())
+    this.#pingTimer = clock.setTimer(() => this.#ask(), this.#pingIntervalMs)
+    this.#giveUpAfter(this.#aliveAtMs + hangTimeoutMs - this.#nowMs())
+  }
+
+  #ask(): void {
+    this.#askedAtMs = this.#nowMs()
+    this.#dependencies.ping()
+  }
+
+  #giveUpAfter(delayMs: number): void {
+    const { clock } = this.#dependencies
+    this.#hangTimer = clock.setTimer(() => this.#giveUp(), delayMs)
   }
 
   #giveUp(): void {
     this.#stopWatching()
+    if (!this.#hasHadTime) {
+      this.#ask()
+      this.#giveUpAfter(this.#pingIntervalMs)
+      return
+    }
     for (const lease of this.#leases.values()) {
       this.#heartbeat.remove(lease)
       lease.giveUp()
     }
     this.#leases.clear()
+  }
+
+  /** Whether the main loop could have answered. Not if this thread has just been started, or was stopped itself: then it is asked again. */
+  get #hasHadTime(): boolean {
+    const askedAtMs = this.#askedAtMs
+    if (askedAtMs === undefined) return false
+    const graceMs = this.#pingIntervalMs / 2
+    const dueAtMs = this.#aliveAtMs + this.#dependencies.hangTimeoutMs
+    const now = this.#nowMs()
+    return now - askedAtMs >= graceMs && (now - dueAtMs < graceMs || askedAtMs >= dueAtMs)
   }
 
   #stopWatching(): void {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LeaseLostError } from '../../src/errors.ts'
+import type { Lease } from '../../src/lease.ts'
 import { requestLease } from '../../src/request.ts'
 import { connectionLost } from './support/pg-errors.ts'
 import { grantedRow } from './support/rows.ts'
@@ -156,6 +157,39 @@ describe('a main loop that hangs', () => {
     expect(lease.isHeld).toBe(false)
     expect(lease.signal.reason).toBeInstanceOf(LeaseLostError)
     expect(lease.signal.reason.message).toMatch(/the event loop of this process did not answer for 60000 ms/)
+  })
+
+  test('is asked first by a thread that was late itself', async () => {
+    const process = new StubThreaded({ hangTimeoutMs: TTL_MS })
+    const { heartbeat } = process.thread
+    process.thread.heartbeat = undefined
+    const lease = await process.lease()
+    await process.advance(TTL_MS + 2_000)
+    process.thread.heartbeat = heartbeat
+    for (const command of [...process.thread.commands]) {
+      if (command.kind !== 'close') heartbeat?.obey(command)
+    }
+    await process.advance(TTL_MS)
+    expect(lease.isHeld).toBe(true)
+    // Both threads were stopped, for longer than the one may be silent but not for as long as the other lease lasts.
+    const long = await requestLease(process.context, {
+      ...process.main.request('long'),
+      timing: { ...process.main.timing, ttlMs: 10 * TTL_MS },
+    })
+    process.stop(2 * TTL_MS)
+    await process.advance(TTL_MS)
+    expect((long as Lease).isHeld).toBe(true)
+    await process.block(TTL_MS)
+    expect((long as Lease).isHeld).toBe(false)
+  })
+
+  test('is given up soon where it does not answer a thread that was late, either', async () => {
+    const process = new StubThreaded({ hangTimeoutMs: TTL_MS })
+    await process.lease()
+    process.stop(2 * TTL_MS)
+    await process.block(1_600)
+    expect(process.thread.news.at(-1)).toMatchObject({ kind: expect.stringMatching(/hung|refused/) })
+    expect(process.threadClock.pendingTimers).toBe(0)
   })
 
   test('has lost its lease at once, whatever time is left', async () => {

@@ -133,19 +133,26 @@ describe(`a synchronous standby that does not answer, SEED=${seed} CANCELS=${can
     },
   )
 
-  test('one that asks once is told that the outcome is unknown', async (context) => {
+  test('one that asks once is told that the outcome is unknown', { timeout: 120_000 }, async (context) => {
     skipWithoutProc(context)
     const pair = await startPair()
     await pair.standby.freeze()
     const client = openClient(pair.primary, { ttlMs: 15_000, queryTimeoutMs: 3_000 })
     const asking = client.tryAcquire('once')
-    asking.catch(() => undefined)
-    await cancelWait(pair.observer, 'pg_cancel_backend', () => false)
+    let isSettled = false
+    asking
+      .catch(() => undefined)
+      .finally(() => {
+        isSettled = true
+      })
+    await cancelWait(pair.observer, 'pg_cancel_backend', () => isSettled)
     await expect(asking).rejects.toMatchObject({ code: 'PG_ELECT_CONNECTION' })
     await pair.standby.thaw()
   })
 
-  test('a renewal that it does not have extends nothing: the holder stops by its deadline', async (context) => {
+  test('a renewal that it does not have extends nothing: the holder stops by its deadline', {
+    timeout: 120_000,
+  }, async (context) => {
     skipWithoutProc(context)
     const pair = await startPair()
     const client = openClient(pair.primary, { ttlMs: 2_000 })

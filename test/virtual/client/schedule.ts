@@ -53,14 +53,14 @@ const DRIFT = 0.04
 
 export function drawSchedule(dice: Dice): Schedule {
   const ttlMs = dice.pick([1_000, 3_000])
-  const count = dice.pick([2, 2, 3])
+  const count = dice.pick([2, 2, 2, 3])
   const hasPriorities = dice.chance(0.2)
   const members = Array.from({ length: count }, (_, index) => ({
     priority: hasPriorities ? dice.below(3) : 0,
     rate: 1 + DRIFT * (2 * dice.next() - 1),
     joinsAtMs: index === 0 ? 0 : dice.below(ttlMs / 2),
   }))
-  const calmAtMs = 3.5 * ttlMs
+  const calmAtMs = 3 * ttlMs
   const troubles = Array.from({ length: dice.between(1, 4) }, () => ({
     atMs: dice.between(ttlMs / 10, calmAtMs - ttlMs / 2),
     trouble: drawTrouble(dice, ttlMs, count),

@@ -10,7 +10,7 @@ import type { Random } from '../../../src/jitter.ts'
 import { aborted } from '../../integration/client/clients.ts'
 import { seededRandom } from '../../unit/support/random.ts'
 import { silent } from '../primitives/uses.ts'
-import { createFence, fenceOf, writeGuarded } from '../support/fence.ts'
+import { type Asker, createFence, fenceOf, writeGuarded } from '../support/fence.ts'
 import { FaultProxy } from '../support/fault-proxy.ts'
 import { Longest } from '../support/longest.ts'
 import { scaled, seed, timeoutFor } from '../support/scale.ts'
@@ -113,13 +113,32 @@ async function connect(connectionString: string): Promise<pg.Client> {
   return session
 }
 
+/** Asks again on a new connection after a crash of the server. */
+function openObserver(connectionString: string): Asker & AsyncDisposable {
+  const pool = new pg.Pool({ connectionString, max: 1 })
+  pool.on('error', () => {})
+  return {
+    async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) {
+      for (let more = 100; ; more--) {
+        try {
+          return await pool.query<Row>(text, values)
+        } catch (error) {
+          if (more === 0) throw error
+          await delay(50)
+        }
+      }
+    },
+    [Symbol.asyncDispose]: () => pool.end(),
+  }
+}
+
 /** Takes a lease as somebody who dies at once. */
-async function die(session: pg.Client, name: string): Promise<void> {
+async function die(session: Asker, name: string): Promise<void> {
   await session.query(`SELECT elect.acquire_lease($1, 'dead', $2)`, [name, `${TTL_MS} milliseconds`])
 }
 
 /** Until somebody writes; if one is cut off, until another leads. */
-async function untilLed(session: pg.Client, writers: readonly Writer[], cutOff?: Writer): Promise<void> {
+async function untilLed(session: Asker, writers: readonly Writer[], cutOff?: Writer): Promise<void> {
   const { writes } = await fenceOf(session, ELECTION)
   const isLed = async () =>
     cutOff === undefined
@@ -142,7 +161,7 @@ test(
     }
     await using server = await FakeClockServer.start(library)
     const { connectionString } = server
-    const session = await connect(connectionString)
+    await using session = openObserver(connectionString)
     await createFence(session)
     const writers = await Promise.all(
       Array.from({ length: CONTENDERS }, () => Writer.start(connectionString)),
@@ -189,10 +208,9 @@ test(
     for (const writer of writers) await writer.stop()
     await client.close()
     const { writes, stale } = await fenceOf(session, ELECTION)
-    await session.end()
     const terms = writers.reduce((sum, writer) => sum + writer.terms, 0)
     console.log(
-      `SEED=${seed} STEPS=${steps} TTL ${TTL_MS} ms: ${terms} terms, ${writes} guarded writes, ${stale} stale; longest after a step: ${longest}`,
+      `SEED=${seed} STEPS=${steps} TTL ${TTL_MS} ms: ${terms} terms, ${writes} guarded writes, ${stale} stale, ${await server.crashes()} crashes of the server; longest after a step: ${longest}`,
     )
     expect(stale).toBe(0)
     expect(failures).toEqual([])

@@ -3,7 +3,7 @@
  * time.
  */
 import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { embeddedBinariesFolder } from '../../support/postgres/binaries.ts'
@@ -76,6 +76,15 @@ export class FakeClockServer implements AsyncDisposable {
   /** From now on it runs at this multiple of the right rate. */
   async run(rate: number): Promise<void> {
     await this.#set(this.#shiftNow(), rate)
+  }
+
+  /**
+   * How often the server has started anew because one of its processes had crashed. The library opens a file each time it is asked for the
+   * time, in signal handlers too, where that is not safe.
+   */
+  async crashes(): Promise<number> {
+    const log = await readFile(join(this.#server.folder, 'log'), 'utf8')
+    return log.match(/was terminated by signal/g)?.length ?? 0
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

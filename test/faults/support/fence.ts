@@ -17,12 +17,17 @@ const WRITE = `INSERT INTO fence AS f (name, token) VALUES ($1, $2)
 /** Writers of one name wait for each other at its row. A guard must bound that, as it holds up the next leader. */
 const GUARD = `SELECT elect.assert_lease($1, $2, '1 second')`
 
-export async function createFence(session: pg.Client): Promise<void> {
+/** A session, or a pool of them. */
+export interface Asker {
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<Row>>
+}
+
+export async function createFence(session: Asker): Promise<void> {
   await session.query(`CREATE TABLE fence (
     name text PRIMARY KEY, token bigint NOT NULL, writes integer NOT NULL DEFAULT 1, stale integer NOT NULL DEFAULT 0)`)
 }
 
-export async function fenceOf(session: pg.Client, name: string): Promise<Fenced> {
+export async function fenceOf(session: Asker, name: string): Promise<Fenced> {
   const { rows } = await session.query<Fenced>('SELECT writes, stale FROM fence WHERE name = $1', [name])
   return rows[0] ?? { writes: 0, stale: 0 }
 }

@@ -469,9 +469,11 @@ describe('a thread that fails', () => {
       fields: { leases: 1, error: { message: 'out of memory' } },
       message: 'the thread of the heartbeat has failed: the main loop renews from now on',
     })
+    const told = process.thread.commands.length
     const next = await process.lease('next')
     await process.main.clock.advance(3 * TTL_MS)
     expect([lease.isHeld, next.isHeld]).toEqual([true, true])
+    expect(process.thread.commands).toHaveLength(told)
     await Promise.all([lease.release(), next.release()])
     expect(process.main.clock.pendingTimers).toBe(0)
   })

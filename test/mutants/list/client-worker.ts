@@ -8,10 +8,19 @@ export const clientWorker: readonly Mutant[] = [
     name: 'hung-leader-leads-for-ever',
     file: 'src/worker-heartbeat/thread-heartbeat.ts',
     from: 'this.#hangTimer = clock.setTimer(() => this.#giveUp(),',
-    to: 'this.#hangTimer = clock.setTimer(() => ping(),',
+    to: 'this.#hangTimer = clock.setTimer(() => undefined,',
     costs: 'a process that hangs in an endless loop keeps its lease, and does nothing with it',
     tests,
     isQuick: true,
+  },
+  {
+    name: 'thread-that-was-stopped-blames-the-main-loop',
+    file: 'src/worker-heartbeat/thread-heartbeat.ts',
+    from: 'if (!this.#hasHadTime) {',
+    to: 'if (false) {',
+    costs:
+      'a process that was stopped for a while loses leases with a long ttl, though its main loop is well',
+    tests,
   },
   {
     name: 'thread-takes-itself-for-the-main-loop',
@@ -67,7 +76,7 @@ export const clientWorker: readonly Mutant[] = [
     file: 'src/worker-heartbeat/worker-heartbeat.ts',
     from: 'this.#hasFailed = true',
     to: 'this.#hasFailed = false',
-    costs: 'leases that are granted after the thread has failed are never renewed',
+    costs: 'leases that are granted after the thread has failed are left to it, and renewed late',
     tests,
   },
   {

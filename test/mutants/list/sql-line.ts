@@ -42,7 +42,6 @@ export const sqlLine: readonly Mutant[] = [
     to: 'at := clock_timestamp();',
     costs: 'a release at the same moment sees nobody in line: the wake-up is lost',
     tests: ['test/sql/line-interleaved.test.ts'],
-    isQuick: true,
   },
   {
     name: 'release-does-not-wait-for-newcomers',
@@ -51,6 +50,7 @@ export const sqlLine: readonly Mutant[] = [
     to: 'SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name AND l.token = asked_token;',
     costs: 'a release beside one that is standing in line leaves that one waiting for a ttl',
     tests: ['test/sql/line-interleaved.test.ts'],
+    isQuick: true,
   },
   {
     name: 'holder-keeps-its-place',

@@ -36,7 +36,11 @@ const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => stop.abort(new Error(`ended by ${signal}`)))
 }
-process.exitCode = await main(chosen())
+process.exitCode = await main(chosen()).catch((error: unknown) => {
+  if (!stop.signal.aborted) throw error
+  console.log(`\n${stop.signal.reason.message}`)
+  return 1
+})
 
 async function main(wanted: readonly ListedMutant[]): Promise<number> {
   const startedMs = performance.now()

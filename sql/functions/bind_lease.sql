@@ -30,4 +30,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.bind_lease(text, bigint, interval) IS
-  'Binds a lease to this session: from then on, when the session ends, take_over grants it to the next one without waiting for its expiry. Only for work that is all guarded: a holder that is merely cut off from the database goes on unaware. False if it is not held with that token, or the session of the last holder is still up after longest (1 ms to 1 s): then it is a lease as any other. Not behind a pooler in transaction mode. Errors: 22023 bad argument.';
+  'Binds a lease to this session: from then on, when the session ends, take_over grants it to the next one without waiting for its expiry. Only for work that is all guarded: a holder that is merely cut off from the database goes on unaware. False if it is not held with that token, or the session of the last holder is still up after longest (1 ms to 1 s): then it is a lease as any other. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 55P03 another transaction was at the row for over a second.';

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.grant_access(role regrole, kind text) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
   reader CONSTANT text[] := ARRAY[
@@ -34,6 +34,8 @@ BEGIN
         coalesce(role::text, 'null'), coalesce(kind, 'null')
       USING ERRCODE = 'invalid_parameter_value', HINT = 'SELECT elect.grant_access(''app'', ''user'');';
   END IF;
+  -- One after the other: the server fails two that change the rights to the same function at once (XX000).
+  LOCK TABLE elect.settings IN SHARE ROW EXCLUSIVE MODE;
   EXECUTE format('GRANT USAGE ON SCHEMA elect TO %s', role);
   EXECUTE format('GRANT SELECT ON elect.current_leases, elect.protected_tables TO %s', role);
   FOREACH signature IN ARRAY CASE kind WHEN 'reader' THEN reader WHEN 'user' THEN contender ELSE admin END LOOP
@@ -42,4 +44,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.grant_access(regrole, text) IS
-  'Gives a role what a reader (sees who leads), a user (also acquires, renews, releases, guards) or an admin (also forces, prunes, gives access) needs. Never any right on the tables. Errors: 22023 bad argument.';
+  'Gives a role what a reader (sees who leads), a user (also acquires, renews, releases, guards) or an admin (also forces, prunes, gives access) needs. Never any right on the tables. Errors: 22023 bad argument, 55P03 another transaction that changes access is open for over a second.';

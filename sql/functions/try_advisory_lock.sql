@@ -3,17 +3,26 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
+  is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
   IF NOT pg_try_advisory_lock(elect.advisory_key(lease_name)) THEN
     RETURN false;
   END IF;
+  is_locked := true;
   -- In this order: a lease is granted under the same advisory lock, so from here on nobody can be granted it.
   IF elect.lease_in_use(lease_name) THEN
     PERFORM pg_advisory_unlock(elect.advisory_key(lease_name));
     RETURN false;
   END IF;
   RETURN true;
+EXCEPTION
+  -- The lock would outlive the refusal, as in a transaction that is read-only. One that the session had before stays.
+  WHEN query_canceled OR OTHERS THEN
+    IF is_locked THEN
+      PERFORM pg_advisory_unlock(elect.advisory_key(lease_name));
+    END IF;
+    RAISE;
 END
 $$;
 COMMENT ON FUNCTION elect.try_advisory_lock(text) IS

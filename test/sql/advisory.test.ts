@@ -175,6 +175,15 @@ describe.each([
   })
 })
 
+test.each(['try_advisory_lock', 'advisory_lock'])('%s that is refused keeps no lock behind', async (name) => {
+  // A lease that looks vacant is looked at under its row lock, which a read-only transaction may not take.
+  await release(one, 'read-only', await grantTo(one, 'read-only', 'ada'))
+  await one.query('BEGIN READ ONLY')
+  expect(await sqlStateOf(call(name)(one, 'read-only'))).toBe('25006')
+  await one.query('ROLLBACK')
+  expect(await locksOf(one)).toBe(0)
+})
+
 test('sessions that race for one mutex hold it one at a time', async () => {
   const sessions = await Promise.all(Array.from({ length: 6 }, () => database.connect()))
   let inside = 0

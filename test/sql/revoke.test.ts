@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { beforeAll, expect, test } from 'vitest'
+import { backendPid, whenBlocked } from '../support/postgres/session.ts'
 import { sqlStateOf, useDatabase } from './leases.ts'
 
 const database = useDatabase()
@@ -27,4 +28,16 @@ test('a role that still has access goes the usual way: DROP OWNED, DROP ROLE', a
 
 test('no role is a bad argument', async () => {
   expect(await sqlStateOf(superuser.query('SELECT elect.revoke_access(NULL)'))).toBe('22023')
+})
+
+test('two that change access at once do so one after the other', async () => {
+  const [one, other] = [await database.connect(), await database.connect()]
+  await superuser.query(`CREATE ROLE ${role}`)
+  const pid = await backendPid(other)
+  await one.query(`BEGIN; SELECT elect.grant_access('${role}', 'reader')`)
+  const revoked = other.query(`SELECT elect.revoke_access('${role}')`)
+  await whenBlocked(superuser, pid)
+  await one.query('COMMIT')
+  await revoked
+  await superuser.query(`DROP ROLE ${role}`)
 })

@@ -90,13 +90,14 @@ class Writer {
   }
 
   async #writeOnce(token: number): Promise<boolean> {
-    this.#session ??= await connect(this.#connectionString)
     try {
+      this.#session ??= await connect(this.#connectionString)
       return await writeGuarded(this.#session, ELECTION, token)
     } catch {
       // The time of a transaction runs by that clock, too: the server has ended it.
-      await this.#session.end().catch(() => {})
+      await this.#session?.end().catch(() => {})
       this.#session = undefined
+      await delay(50)
       return false
     }
   }

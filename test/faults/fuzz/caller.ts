@@ -138,7 +138,10 @@ export class Caller {
 
   #lose(error: unknown, wrong: string[]): void {
     const code = codeOf(error)
-    if (!LOST.includes(code)) wrong.push(`${code} outside of the call: ${(error as Error).message}`)
+    // Any statement at SERIALIZABLE may be the one that shows that the transaction cannot be had.
+    const isExpected =
+      LOST.includes(code) || (code === '40001' && this.#transaction?.isolation === 'SERIALIZABLE')
+    if (!isExpected) wrong.push(`${code} outside of the call: ${(error as Error).message}`)
     this.#client?.connection.stream.destroy()
     this.#client = undefined
     this.#transaction = undefined
@@ -158,7 +161,7 @@ function alwaysAllowed(mayAll: boolean, transaction: Transaction | undefined): s
  * Whose "no" may have written: who stands in line writes its place, the first who asks for a share keeps the capacity, who leaves a line lets
  * others in, and what has run out is found by the way.
  */
-const MAY_WRITE = /wait => .*true|^take_over|^leave_queue|^acquire_share|_queued/
+const MAY_WRITE = /wait => .*true|^take_over|^transfer_lease|^leave_queue|^acquire_share|_queued/
 
 /** Whether a row says that nothing was done. */
 function refuses(row: Record<string, unknown>): boolean {

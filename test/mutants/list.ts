@@ -4,6 +4,7 @@ import { clientCandidate } from './list/client-candidate.ts'
 import { clientConnection } from './list/client-connection.ts'
 import { clientHeartbeat } from './list/client-heartbeat.ts'
 import { clientNotifier } from './list/client-notifier.ts'
+import { clientPrimitives } from './list/client-primitives.ts'
 import { clientTrust } from './list/client-trust.ts'
 import { clientUnknown } from './list/client-unknown.ts'
 import { clientWorker } from './list/client-worker.ts'
@@ -29,6 +30,7 @@ const areas: Readonly<Record<string, readonly Mutant[]>> = {
   'client-connection': clientConnection,
   'client-notifier': clientNotifier,
   'client-candidate': clientCandidate,
+  'client-primitives': clientPrimitives,
   'client-unknown': clientUnknown,
   'client-worker': clientWorker,
 }

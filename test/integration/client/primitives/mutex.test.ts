@@ -230,6 +230,16 @@ test('a mutex that was lost with its connection: a lease goes on, an advisory lo
   expect(await queued.release()).toBe(true)
 })
 
+test('a mutex in the queue of the server that was taken away by force is free there, too', async () => {
+  const [one, other] = [openClient(scene.database).client, openClient(scene.database).client]
+  const lock = await one.mutex('forced', { wait: 'queue' }).lock()
+  await scene.session.query("SELECT elect.force_release('forced', 'a test')")
+  await aborted(lock.signal)
+  // The one that had it is up, and so is whatever connection it keeps.
+  await using next = await other.mutex('forced', { wait: 'queue' }).lock({ timeoutMs: 10_000 })
+  expect(next.token).toBeGreaterThan(lock.token)
+})
+
 test('who waits in the queue of the server goes on waiting after its connection was lost', async () => {
   const [one, other] = [openClient(scene.database).client, openClient(scene.database).client]
   for (const kind of ['queue', 'fast'] as const) {

@@ -28,6 +28,14 @@ export interface Renewable {
 /** A lease that can also be told that it is lost. */
 export interface KeptLease extends Renewable {
   lose(why: string): void
+  /** As {@link Renewable.extended}, several times, the oldest first: it is looked at only once all have been taken in. */
+  extendedBy(renewals: readonly Extension[]): void
+}
+
+/** A renewal that the database has granted, asked at that moment, for so long from when it answered (null: for ever). */
+export interface Extension {
+  readonly sentAt: Instant
+  readonly expiresInMs: number | null
 }
 
 /** What keeps leases up: this heartbeat, or one in a thread of its own. */

@@ -1,7 +1,7 @@
 import type { Clock, Instant, Timer } from './clock.ts'
 import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
-import type { LeaseHeartbeat } from './heartbeat.ts'
+import type { Extension, LeaseHeartbeat } from './heartbeat.ts'
 import type { Random } from './jitter.ts'
 import { transferLease } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
@@ -244,13 +244,23 @@ export class Holding implements AsyncDisposable {
 
   /** @internal */
   extended(sentAt: Instant, expiresInMs: number | null): void {
-    if (!this.#isGivenUp) {
-      // Also where the deadline before has passed meanwhile and nobody has seen it: that the token is the same proves that nobody else
-      // has held the lease.
+    this.#catchUp()
+    this.extendedBy([{ sentAt, expiresInMs }])
+  }
+
+  /** @internal Takes in renewals, the oldest first. */
+  extendedBy(renewals: readonly Extension[]): void {
+    // Each counts that was sent before the deadline that the ones before it had left, also where that has passed since and nobody has
+    // seen it: trust was unbroken. What was sent later proves nothing: a server that was promoted meanwhile need not know of whoever
+    // was granted the lease in between.
+    const isUnbroken = renewals.every(({ sentAt, expiresInMs }) => {
+      if (this.#isGivenUp || remainingMs(this.#trust, sentAt) <= 0) return false
       const trust = trustIn(this.timing, sentAt, expiresInMs)
       this.#trust = longerTrust(this.#trust, trust, this.#context.clock.now())
-      if (this.isHeld) this.#watchDeadline()
-    }
+      return true
+    })
+    if (!isUnbroken) this.lose('it was not renewed before its deadline')
+    else if (this.isHeld) this.#watchDeadline()
     // The renewal came through after the deadline had passed here: what is lost stays lost, but nobody need wait for it.
     if (this.#loss !== undefined) void this.#releaseHere().catch(() => undefined)
   }

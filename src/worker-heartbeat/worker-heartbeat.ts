@@ -9,7 +9,7 @@
  * for half as long again as the interval.
  */
 import type { Clock, Instant, Timer } from '../clock.ts'
-import type { Heartbeat, KeptLease, LeaseHeartbeat, Renewable } from '../heartbeat.ts'
+import type { Extension, Heartbeat, KeptLease, LeaseHeartbeat, Renewable } from '../heartbeat.ts'
 import { describeError, type Logger } from '../logger.ts'
 import type { LeaseAnswer } from '../queries.ts'
 import type { Command, News, Report } from './messages.ts'
@@ -42,7 +42,8 @@ interface Entry {
   readonly lease: KeptLease
   /** The lease as the main heartbeat has it. */
   readonly standIn: Renewable
-  extension?: { readonly sentAt: Instant; readonly expiresInMs: number | null } | undefined
+  /** All of them, the oldest first: each proves only what the ones before it left unbroken. */
+  extensions: Extension[]
   refusal?: LeaseAnswer | undefined
   isHung?: boolean
 }
@@ -65,6 +66,8 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
     const { thread } = dependencies
     thread.onNews((news) => {
       this.#take(news)
+      // Those behind it, too: what this one has extended may be over by now.
+      this.#receiveAll()
       this.#tellAll()
     })
     thread.onReport((report) => this.#heed(report))
@@ -79,7 +82,7 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
     }
     const { name, token, timing } = lease
     this.#lastId += 1
-    const entry: Entry = { id: this.#lastId, lease, standIn: standInFor(lease) }
+    const entry: Entry = { id: this.#lastId, lease, standIn: standInFor(lease), extensions: [] }
     this.#entries.set(lease, entry)
     this.#entriesById.set(entry.id, entry)
     mainHeartbeat.add(entry.standIn, withinMs * STAND_IN_FACTOR)
@@ -127,7 +130,7 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
       this.#entriesById.delete(news.id)
       return
     }
-    if (news.kind === 'extended') entry.extension = news
+    if (news.kind === 'extended') entry.extensions.push(news)
     if (news.kind === 'refused') entry.refusal = news.answer
     if (news.kind === 'hung') entry.isHung = true
     this.#untold.add(entry)
@@ -141,17 +144,17 @@ export class WorkerHeartbeat implements LeaseHeartbeat {
 
   #tell(entry: Entry): void {
     this.#untold.delete(entry)
-    const { lease, extension, refusal, isHung } = entry
+    const { lease, extensions, refusal, isHung } = entry
     // First of all: the lease looks at itself when it is told.
-    entry.extension = undefined
+    entry.extensions = []
     entry.refusal = undefined
     entry.isHung = false
     if (refusal !== undefined) lease.refused(refusal)
     else if (isHung === true) {
       const { hangTimeoutMs } = this.#dependencies
       lease.lose(`the event loop of this process did not answer for ${hangTimeoutMs} ms`)
-    } else if (extension !== undefined) {
-      lease.extended(extension.sentAt, extension.expiresInMs)
+    } else if (extensions.length > 0) {
+      lease.extendedBy(extensions)
       // The thread is on time.
       if (this.#entries.has(lease)) this.#dependencies.mainHeartbeat.add(entry.standIn)
     }

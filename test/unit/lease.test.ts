@@ -125,6 +125,27 @@ describe('a lease', () => {
   })
 })
 
+test('a renewal that was sent after the deadline revives nothing, though nobody has looked since', async () => {
+  const process = new StubProcess()
+  const { clock } = process
+  const lease = await process.lease()
+  clock.pass(DEADLINE_MS)
+  lease.extended(clock.now(), 15_000)
+  expect(lease.isHeld).toBe(false)
+  expect(lease.signal.aborted).toBe(true)
+})
+
+test('one that was sent before the deadline and answered after it leaves trust unbroken, if nobody has looked since', async () => {
+  const process = new StubProcess()
+  const { clock } = process
+  const lease = await process.lease()
+  clock.pass(DEADLINE_MS - 1)
+  const sentAt = clock.now()
+  clock.pass(2)
+  lease.extended(sentAt, 15_000)
+  expect(lease.remainingMs).toBe(DEADLINE_MS - 2)
+})
+
 describe('a request', () => {
   test('that is refused tells who holds the lease', async () => {
     const process = new StubProcess()

@@ -140,23 +140,46 @@ async function inPool<T>(
   isolationLevel: IsolationLevel | undefined,
   work: (client: never) => Promise<T> | T,
 ): Promise<T> {
-  const client = await pool.connect()
   let broken = false
   // The server may end the session of a guarded transaction: that bound runs out, or somebody is let in by force. A lent-out client
   // that nobody listens to would take the process down with it; what it was asked fails in any case.
   const unheard = () => {
     broken = true
   }
-  const emitter = hasMethods(client, 'on', 'off') ? (client as unknown as NodeJS.EventEmitter) : undefined
-  emitter?.on('error', unheard)
+  const client = await lent(pool, (lentOut) => emitterOf(lentOut)?.on('error', unheard))
   try {
     return await inSession(client, guard, isolationLevel, work, () => {
       broken = true
     })
   } finally {
-    emitter?.off('error', unheard)
+    emitterOf(client)?.off('error', unheard)
     client.release(broken)
   }
+}
+
+/** Borrows a connection, and has it listened to before it can say anything. */
+function lent(pool: QueryablePool, listen: (client: PooledQueryable) => void): Promise<PooledQueryable> {
+  // pg's own pool. Between its promise and whoever waits for it there is a turn in which the server's goodbye would go unheard.
+  if (pool.connect.length > 0) {
+    const connect = pool.connect.bind(pool) as unknown as (
+      callback: (error: Error | undefined, client: PooledQueryable) => void,
+    ) => void
+    return new Promise((resolve, reject) =>
+      connect((error, client) => {
+        if (error) return reject(error)
+        listen(client)
+        resolve(client)
+      }),
+    )
+  }
+  return pool.connect().then((client) => {
+    listen(client)
+    return client
+  })
+}
+
+function emitterOf(client: PooledQueryable): NodeJS.EventEmitter | undefined {
+  return hasMethods(client, 'on', 'off') ? (client as unknown as NodeJS.EventEmitter) : undefined
 }
 
 async function inSession<T>(

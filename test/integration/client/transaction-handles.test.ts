@@ -191,6 +191,21 @@ describe('a connection of a pool', () => {
     expect(await lease.transaction(own, () => 'a new one')).toBe('a new one')
   })
 
+  test('whose session ends in the very moment in which it is lent takes nothing else down with it', async () => {
+    const own = new pg.Pool({ connectionString: database.connectionString, max: 1 })
+    own.on('error', () => undefined)
+    onTestFinished(() => own.end())
+    // What the server sends last can be read together with its answer before: the pool has just ceased to listen.
+    const connect = own.connect.bind(own)
+    own.connect = ((callback: (...lent: unknown[]) => void) =>
+      connect((error, client, release) => {
+        callback(error, client, release)
+        client?.emit('error', new Error('terminating connection'))
+      })) as typeof own.connect
+    expect(await lease.transaction(own, () => 'gone through')).toBe('gone through')
+    expect(own.totalCount).toBe(0)
+  })
+
   test('of another make is asked to destroy it, too, and else to keep it', async () => {
     const released: unknown[] = []
     let isBroken = false

@@ -99,6 +99,15 @@ export const clientTrust: readonly Mutant[] = [
     tests: ['test/unit/lease.test.ts'],
   },
   {
+    name: 'renewal-after-the-deadline-revives',
+    file: 'src/holding.ts',
+    from: 'if (this.#isGivenUp || remainingMs(this.#trust, sentAt) <= 0) return false',
+    to: 'if (this.#isGivenUp) return false',
+    costs:
+      'after a fail-over that lost the grant of another, a lease is believed to have been held all the while',
+    tests: ['test/unit/lease.test.ts', 'test/unit/worker-heartbeat.test.ts'],
+  },
+  {
     name: 'refusal-is-not-heeded',
     file: 'src/heartbeat.ts',
     from: '        lease.refused(answer)\n',

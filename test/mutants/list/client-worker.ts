@@ -59,8 +59,16 @@ export const clientWorker: readonly Mutant[] = [
     name: 'renewal-goes-before-the-refusal',
     file: 'src/worker-heartbeat/worker-heartbeat.ts',
     from: 'if (refusal !== undefined) lease.refused(refusal)\n    else if',
-    to: 'if (refusal !== undefined && extension === undefined) lease.refused(refusal)\n    else if',
+    to: 'if (refusal !== undefined && extensions.length === 0) lease.refused(refusal)\n    else if',
     costs: 'a lease that was renewed once and then taken away is trusted on',
+    tests,
+  },
+  {
+    name: 'only-the-last-renewal-is-told',
+    file: 'src/worker-heartbeat/worker-heartbeat.ts',
+    from: 'entry.extensions.push(news)',
+    to: 'entry.extensions = [news]',
+    costs: 'a lease that was renewed all the while is taken for one that was lost in between',
     tests,
   },
   {

@@ -101,6 +101,14 @@ export const sqlRules: readonly Mutant[] = [
     tests: ['test/sql/swap.test.ts'],
   },
   {
+    name: 'lock-that-outlives-its-refusal',
+    file: 'sql/functions/try_advisory_lock.sql',
+    from: '  is_locked := true;',
+    to: '  is_locked := false;',
+    costs: 'a mutex that was refused by an error stays locked by the session, for good',
+    tests: ['test/sql/advisory.test.ts'],
+  },
+  {
     name: 'lock-beside-a-renewal-under-way',
     file: 'sql/internal/lease_in_use.sql',
     from: 'RETURN lease.name IS NULL OR elect.is_held',

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { PgElect } from '../../src/index.ts'
 import { openDatabase } from '../support/database.ts'
-import { Interrupted, onInterruption } from '../support/interruption.ts'
+import { Interrupted } from '../support/interruption.ts'
 import { plainLogger } from '../support/plain-logger.ts'
-import { duration, Screen } from '../support/screen.ts'
+import { duration } from '../support/screen.ts'
+import { openStage, optionsOrExit } from '../support/stage.ts'
 import { Candidates } from './candidates.ts'
 import { HELP, readOptions } from './options.ts'
 import { nameOf, Picture } from './picture.ts'
@@ -15,26 +16,9 @@ import { WorkLog } from './work-log.ts'
 const TTL_MS = 3_000
 const LOOK_MS = 2_500
 
-const options = readOptions(process.argv.slice(2))
-if (typeof options === 'string') {
-  console.error(`${options}\n\n${HELP}`)
-  process.exit(2)
-}
-if (options.help) {
-  console.log(HELP)
-  process.exit(0)
-}
-
-const screen = new Screen(process.stdout)
-/** Aborts when the demo must end before its time, with the reason. */
-const ending = new AbortController()
+const options = optionsOrExit(readOptions, HELP)
+const { screen, ending } = openStage()
 let isOver = false
-onInterruption((reason) => {
-  screen.event('stopping')
-  ending.abort(reason)
-})
-// Such as that of `npm run demo | head -1`: nobody reads on.
-process.stdout.on('error', (error) => ending.abort(error))
 
 try {
   const findings = await run(options.keep)

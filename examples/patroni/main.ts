@@ -2,9 +2,9 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PgElect } from '../../src/index.ts'
-import { Interrupted, onInterruption } from '../support/interruption.ts'
+import { Interrupted } from '../support/interruption.ts'
 import { plainLogger } from '../support/plain-logger.ts'
-import { Screen } from '../support/screen.ts'
+import { openStage, optionsOrExit } from '../support/stage.ts'
 import { Candidates } from './candidates.ts'
 import { Cluster } from './cluster.ts'
 import { Failovers } from './failovers.ts'
@@ -19,25 +19,8 @@ const ELECTION = 'patroni'
 const TELL_MS = 5_000
 const DRAW_MS = 200
 
-const options = readOptions(process.argv.slice(2))
-if (typeof options === 'string') {
-  console.error(`${options}\n\n${HELP}`)
-  process.exit(2)
-}
-if (options.help) {
-  console.log(HELP)
-  process.exit(0)
-}
-
-const screen = new Screen(process.stdout)
-/** Aborts when the example must end before its time, with the reason. */
-const ending = new AbortController()
-onInterruption((reason) => {
-  screen.event('stopping')
-  ending.abort(reason)
-})
-// Such as that of `npm run example:patroni | head -1`: nobody reads on.
-process.stdout.on('error', (error) => ending.abort(error))
+const options = optionsOrExit(readOptions, HELP)
+const { screen, ending } = openStage()
 
 try {
   const { lines, faults } = await run(options)

@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PgElect } from '../../src/index.ts'
 import { openDatabase } from '../support/database.ts'
-import { Interrupted, onInterruption } from '../support/interruption.ts'
+import { Interrupted } from '../support/interruption.ts'
 import { plainLogger } from '../support/plain-logger.ts'
-import { Screen } from '../support/screen.ts'
+import { openStage, optionsOrExit } from '../support/stage.ts'
 import { Crew } from './crew.ts'
 import { Invoices } from './invoices.ts'
 import { HELP, type PaymentsOptions, readOptions } from './options.ts'
@@ -20,25 +20,8 @@ const PATIENCE_MS = 20_000
 const DRAW_MS = 100
 const TELL_MS = 5_000
 
-const options = readOptions(process.argv.slice(2))
-if (typeof options === 'string') {
-  console.error(`${options}\n\n${HELP}`)
-  process.exit(2)
-}
-if (options.help) {
-  console.log(HELP)
-  process.exit(0)
-}
-
-const screen = new Screen(process.stdout)
-/** Aborts when the example must end before its time, with the reason. */
-const ending = new AbortController()
-onInterruption((reason) => {
-  screen.event('stopping')
-  ending.abort(reason)
-})
-// Such as that of `npm run example:payments | head -1`: nobody reads on.
-process.stdout.on('error', (error) => ending.abort(error))
+const options = optionsOrExit(readOptions, HELP)
+const { screen, ending } = openStage()
 
 try {
   const { lines, faults } = await run(options)

@@ -8,7 +8,7 @@
  * Where the thread is late (it has just been started, or cannot connect), the main heartbeat stands in: it renews what the thread has not
  * for half as long again as the interval.
  */
-import type { Clock, Instant, Timer } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import type { Extension, Heartbeat, KeptLease, LeaseHeartbeat, Renewable } from '../heartbeat.ts'
 import { describeError, type Logger } from '../logger.ts'
 import type { LeaseAnswer } from '../queries.ts'

@@ -25,9 +25,11 @@ BEGIN
       WHERE t.typnamespace = 'elect'::regnamespace AND c.relkind = 'c'
       UNION ALL
       -- The table of the migrations stays with whoever runs them.
-      SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass::text
+      SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text
       FROM pg_class c
-      WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v') AND c.relname <> 'migrations'
+      WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v', 'S') AND c.relname <> 'migrations'
+        -- That of an identity column goes with its table.
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass)
       UNION ALL
       SELECT 'FUNCTION', p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'elect'::regnamespace
     LOOP
@@ -72,7 +74,7 @@ BEGIN
     UNION
     SELECT 'TABLE', c.oid::regclass::text, a.grantee
     FROM pg_class c CROSS JOIN aclexplode(c.relacl) a
-    WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v') AND a.grantee <> c.relowner
+    WHERE c.relnamespace = 'elect'::regnamespace AND c.relkind IN ('r', 'v', 'S') AND a.grantee <> c.relowner
   LOOP
     EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.signature,
       CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE given.grantee::regrole::text END);

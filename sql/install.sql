@@ -35,7 +35,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/session_channel.sql
 \ir internal/epoch_key.sql
 \ir internal/current_timeline.sql
-\ir internal/is_current.sql
+\ir internal/system_identifier.sql
+\ir internal/current_identity.sql
 \ir internal/epoch_at.sql
 \ir internal/grace_of.sql
 \ir internal/grace_answer.sql
@@ -144,5 +145,6 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir views/protected_tables.sql
 \ir event_trigger.sql
 
+\ir first_epoch.sql
 \ir access.sql
 COMMIT;

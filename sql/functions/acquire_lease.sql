@@ -65,6 +65,11 @@ BEGIN
 
   at := clock_timestamp();
   IF elect.is_held(lease, at) AND lease.holder = contender THEN
+    -- A name proves less than a token does: it may have given the lease back since, and that have been lost.
+    grace_until := elect.grace_of(lease, asked_ttl, at);
+    IF grace_until IS NOT NULL THEN
+      RETURN elect.grace_answer(grace_until, at);
+    END IF;
     lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
     RETURN elect.lease_answer(true, lease, at);
   END IF;
@@ -89,4 +94,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.acquire_lease(text, text, interval, jsonb, boolean, integer, integer) IS
-  'Grants the lease to the holder if it is vacant and nobody who waits goes before; if the holder has it already, extends it under the same token. Else granted is false and the row tells who holds it and for how long; all null: it is changing hands or in use at this moment, ask again soon; expires_in alone: it is in its grace after a fail-over (elect.epochs), ask again after that time. wait: a contender that is refused gets a place in line, by priority (larger first), then arrival, and rank says how many go before it; the place lasts for one ttl and has to be refreshed (refresh_candidates) or given up (leave_queue). priority null: asks only, is never granted. backend: process id of the session that is to be told of a hand-off, if another one than this listens (listen_here). Never waits for a lock, but for that of the line if wait. ttl: 100 ms to 24 h, 15 s by default. Errors: 22023 bad argument, 55P03 with wait: another transaction was at the row for over a second.';
+  'Grants the lease to the holder if it is vacant and nobody who waits goes before; if the holder has it already, extends it under the same token. Else granted is false and the row tells who holds it and for how long; all null: it is changing hands or in use at this moment, ask again soon; expires_in alone: it is in its grace after a fail-over (elect.epochs), ask again after that time; its holder renews it by its token. wait: a contender that is refused gets a place in line, by priority (larger first), then arrival, and rank says how many go before it; the place lasts for one ttl and has to be refreshed (refresh_candidates) or given up (leave_queue). priority null: asks only, is never granted. backend: process id of the session that is to be told of a hand-off, if another one than this listens (listen_here). Never waits for a lock, but for that of the line if wait. ttl: 100 ms to 24 h, 15 s by default. Errors: 22023 bad argument, 55P03 with wait: another transaction was at the row for over a second.';

@@ -35,9 +35,7 @@ BEGIN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.lease_answer(false, lease, at);
   END IF;
-  IF NOT elect.is_held(lease, at) THEN
-    grace_until := elect.grace_of(lease, asked_ttl, at);
-  END IF;
+  grace_until := elect.grace_of(lease, asked_ttl, at);
   IF grace_until IS NOT NULL THEN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.grace_answer(grace_until, at);

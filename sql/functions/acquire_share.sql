@@ -58,12 +58,20 @@ BEGIN
       RAISE EXCEPTION 'Invalid exclusive: expected false, as % has a share of % that is not exclusive, got true', contender, shared_name
         USING ERRCODE = 'invalid_parameter_value', HINT = format('Release %s first.', share.name);
     END IF;
+    grace_until := elect.grace_of(share, asked_ttl, at);
+    IF grace_until IS NOT NULL THEN
+      answer.granted := false;
+      answer.expires_in := grace_until - at;
+      RETURN answer;
+    END IF;
     share := elect.write_renewal(share, at, asked_ttl, asked_metadata);
     RETURN elect.share_answer(true, share, at);
   END IF;
-  PERFORM elect.sweep_shares(shared_name, at);
   place := elect.rank_in_line(shared_name, contender, priority, at);
-  grace_until := elect.share_grace(shared, is_exclusive, asked_ttl, at);
+  grace_until := elect.share_grace(shared, asked_ttl, at);
+  IF grace_until IS NULL THEN
+    PERFORM elect.sweep_shares(shared_name, at);
+  END IF;
   IF place = 0 AND grace_until IS NULL AND elect.has_room(shared, is_exclusive) THEN
     share := elect.write_share(shared, at, contender, is_exclusive, asked_ttl, asked_metadata);
     -- Room may have come free for several, and only the first of them has asked.

@@ -6,6 +6,8 @@ DECLARE
   is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
+  -- A standby has locks of its own, which exclude nobody on the primary.
+  PERFORM elect.current_identity();
   IF NOT elect.wait_for_lock(elect.advisory_key(lease_name), longest) THEN
     RETURN false;
   END IF;
@@ -26,4 +28,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.advisory_lock(text, interval) IS
-  'As try_advisory_lock, but waits for up to longest (1 ms to 1 s) in the server''s own queue, first come, first served. False: not in time, or a lease of the same name is held. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';
+  'As try_advisory_lock, but waits for up to longest (1 ms to 1 s) in the server''s own queue, first come, first served. False: not in time, or a lease of the same name is held. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE, 25006 on a standby.';

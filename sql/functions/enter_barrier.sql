@@ -11,7 +11,8 @@ DECLARE
   share record;
 BEGIN
   SELECT * INTO share FROM elect.acquire_share(shared_name, holder, ttl => ttl, metadata => metadata) a;
-  IF NOT share.granted AND share.expires_in IS NOT NULL AND share.holder IS NULL THEN
+  SELECT * INTO shared FROM elect.shared_leases s WHERE s.name = shared_name;
+  IF NOT share.granted AND elect.share_grace(shared, ttl, clock_timestamp()) IS NOT NULL THEN
     RAISE EXCEPTION 'Barrier % is in its grace after a fail-over, for another %', shared_name, share.expires_in
       USING ERRCODE = 'lock_not_available', HINT = 'Try again after that.';
   ELSIF NOT share.granted THEN
@@ -32,4 +33,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.enter_barrier(text, text, integer, interval, jsonb) IS
-  'Comes to a barrier, or says again that it is there: opened tells whether that many parties have come together. Each has a share: renew it while waiting, release it to leave. Those who leave together wait until get_shares shows none up to their opened_token (get_shared). One whose share runs out before the opening is not counted. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second, or a barrier that is not known yet is asked for in the grace after a fail-over.';
+  'Comes to a barrier, or says again that it is there: opened tells whether that many parties have come together. Each has a share: renew it while waiting, release it to leave. Those who leave together wait until get_shares shows none up to their opened_token (get_shared). One whose share runs out before the opening is not counted. Errors: 22023 bad argument, 55P03 another transaction was at it for over a second, or it is in the grace after a fail-over (elect.epochs).';

@@ -1,13 +1,14 @@
 CREATE OR REPLACE FUNCTION elect.get_settings()
 RETURNS TABLE (longest_ttl interval, grace boolean, epoch bigint, first_seen_at timestamptz, reason text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  SELECT s.longest_ttl, s.grace, e.epoch, e.first_seen_at, e.reason
-  FROM elect.settings s
-  CROSS JOIN LATERAL (SELECT * FROM elect.epochs ORDER BY epoch DESC LIMIT 1) AS e;
+  SELECT s.longest_ttl, s.grace, n.last_value,
+         CASE WHEN seen.last_value = 1 THEN '-infinity' ELSE to_timestamp(seen.last_value / 1000000.0) END,
+         (SELECT e.reason FROM elect.epochs e WHERE e.epoch = n.last_value)
+  FROM elect.settings s CROSS JOIN elect.epoch_number n CROSS JOIN elect.epoch_seen seen;
 END
 $$;
 COMMENT ON FUNCTION elect.get_settings() IS

@@ -37,7 +37,7 @@ BEGIN
     ),
     renewed AS (
       UPDATE elect.leases AS l
-      SET version = l.version + 1, epoch = in_epoch, renewed_at = m.at, ttl = coalesce(asked_ttl, (k.lease).ttl),
+      SET version = l.version + 1, epoch = in_epoch, renewed_at = m.at, is_bound = l.is_bound AND l.epoch = in_epoch, ttl = coalesce(asked_ttl, (k.lease).ttl),
           expires_at = elect.extended_expiry(k.lease, m.at, coalesce(asked_ttl, (k.lease).ttl))
       FROM locked k CROSS JOIN moment m
       WHERE l.name = (k.lease).name AND elect.is_held(k.lease, m.at)

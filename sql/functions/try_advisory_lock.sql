@@ -6,6 +6,8 @@ DECLARE
   is_locked boolean := false;
 BEGIN
   PERFORM elect.require_fresh_snapshots();
+  -- A standby has locks of its own, which exclude nobody on the primary.
+  PERFORM elect.current_identity();
   IF NOT pg_try_advisory_lock(elect.advisory_key(lease_name)) THEN
     RETURN false;
   END IF;
@@ -26,4 +28,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.try_advisory_lock(text) IS
-  'The fast path: a mutex without a row, a write or a fencing token, for short critical sections. Held by this session until advisory_unlock or until the connection ends; as often as it was locked. False if another session has it, or a lease of the same name is held. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';
+  'The fast path: a mutex without a row, a write or a fencing token, for short critical sections. Held by this session until advisory_unlock or until the connection ends; as often as it was locked. False if another session has it, or a lease of the same name is held. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE, 25006 on a standby.';

@@ -11,7 +11,7 @@ BEGIN
     SELECT * INTO shared FROM elect.shared_leases s WHERE s.name = admit.name;
     -- Only ever the first: whoever fits but stands behind one that does not must not pass it, or a writer would wait for ever.
     EXIT WHEN next.candidate IS NULL OR NOT elect.has_room(shared, next.is_exclusive)
-      OR elect.share_grace(shared, next.is_exclusive, next.ttl, at) IS NOT NULL;
+      OR elect.share_grace(shared, next.ttl, at) IS NOT NULL;
     PERFORM elect.write_share(shared, at, next.candidate, next.is_exclusive, next.ttl, next.metadata,
       elect.accept_time(next.ttl), next.backend);
   END LOOP;

@@ -5,11 +5,6 @@ AS $$
 DECLARE
   next elect.candidates;
 BEGIN
-  -- Whoever releases may do so for the second time: the first time, of which this server does not know, somebody else may
-  -- have been granted it.
-  IF elect.grace_of(lease, NULL, at) IS NOT NULL THEN
-    RETURN NULL;
-  END IF;
   IF successor IS NULL THEN
     next := elect.first_in_line(lease.name, at);
   ELSE
@@ -17,7 +12,9 @@ BEGIN
     WHERE c.lease = lease.name AND c.candidate = successor AND elect.is_waiting(c, at)
     FOR UPDATE;
   END IF;
-  IF next.candidate IS NULL THEN
+  -- Whoever releases may do so for the second time: the first time, of which this server does not know, somebody else may
+  -- have been granted it.
+  IF next.candidate IS NULL OR elect.grace_of(lease, next.ttl, at) IS NOT NULL THEN
     RETURN NULL;
   END IF;
   RETURN elect.write_grant(lease, lease.name, at, next.candidate, next.ttl, next.metadata, event,

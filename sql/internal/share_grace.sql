@@ -1,6 +1,5 @@
--- Where any number may share, and nobody was ever known to exclude the others, one more does no harm: a group is open at once.
 CREATE OR REPLACE FUNCTION elect.share_grace(
-  shared elect.shared_leases, is_exclusive boolean, ttl interval, at timestamptz
+  shared elect.shared_leases, ttl interval, at timestamptz
 ) RETURNS timestamptz
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,13 +7,10 @@ AS $$
 DECLARE
   share elect.leases;
 BEGIN
-  IF NOT share_grace.is_exclusive AND shared.capacity IS NULL AND shared.exclusive_token IS NULL AND shared.token > 1 THEN
-    RETURN NULL;
-  END IF;
   -- Knowing of some shares says nothing of others: none of them settles it.
   SELECT max(l.ttl) INTO share.ttl FROM elect.leases l WHERE l.part_of = shared.name;
   RETURN elect.grace_of(share, share_grace.ttl, at);
 END
 $$;
-COMMENT ON FUNCTION elect.share_grace(elect.shared_leases, boolean, interval, timestamptz) IS
+COMMENT ON FUNCTION elect.share_grace(elect.shared_leases, interval, timestamptz) IS
   'Internal. Until when no share is granted, because shares of an older epoch may have been lost that are still held (see grace_of); null: one may be.';

@@ -12,6 +12,8 @@ BEGIN
   PERFORM elect.raise_durability();
   UPDATE elect.leases AS l
   SET version = l.version + 1, epoch = in_epoch, renewed_at = at, ttl = write_renewal.ttl,
+      -- A session of the server before: it ended with that.
+      is_bound = l.is_bound AND l.epoch = in_epoch,
       -- Not lease.metadata, which has been fetched: large metadata would be stored anew at each renewal.
       metadata = coalesce(write_renewal.metadata, l.metadata),
       expires_at = elect.extended_expiry(lease, at, write_renewal.ttl)

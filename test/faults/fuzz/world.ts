@@ -116,7 +116,7 @@ export class World {
   async tidy(): Promise<void> {
     await this.superuser.query(`
       DELETE FROM elect.operations;
-      UPDATE elect.epochs SET first_seen_at = '-infinity';
+      SELECT setval('elect.epoch_seen', 1);
       UPDATE elect.settings SET longest_ttl = '100 milliseconds', grace = true;`)
   }
 

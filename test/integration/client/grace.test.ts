@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 // Each test begins in an epoch of old.
-beforeEach(() => operator.query("UPDATE elect.epochs SET first_seen_at = '-infinity'"))
+beforeEach(() => operator.query("SELECT setval('elect.epoch_seen', 1)"))
 
 async function newEpoch(longestTtl: string): Promise<void> {
   await operator.query('SELECT elect.configure(longest_ttl => $1::interval)', [longestTtl])

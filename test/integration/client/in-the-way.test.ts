@@ -59,20 +59,20 @@ describe('others that are in the way', () => {
 
 describe('a commit that was to wait for a standby', () => {
   test('is unknown, not granted, if the wait is cancelled', { timeout: 60_000 }, async () => {
-    const server = await startEmbeddedPostgres({ settings: { max_connections: 20 } })
+    const server = await startEmbeddedPostgres({
+      settings: { max_connections: 20, synchronous_standby_names: 'nobody' },
+    })
     const admin = new pg.Client({ connectionString: server.connectionString })
     try {
-      await installSchema(server.connectionString)
+      await installSchema(`${server.connectionString}?options=-c%20synchronous_commit%3Dlocal`)
       await admin.connect()
-      await admin.query(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
-      await admin.query('SELECT pg_reload_conf()')
       const own = { ...database, connectionString: server.connectionString }
       const { client } = openClient(own, { ttlMs: 60_000 })
       const asking = client.tryAcquire('replicated')
       const refused = expect(asking).rejects.toThrow(ConnectionError)
       for (;;) {
         const { rowCount } = await admin.query(
-          `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`,
+          `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'pg-elect'`,
         )
         if (rowCount === 1) break
       }

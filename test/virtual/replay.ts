@@ -18,7 +18,8 @@ async function replay(): Promise<readonly string[]> {
   }
   if (part === 'client' && number?.includes('-')) {
     const { hunt } = await import('./client/hunt.ts')
-    const { found, ran } = await hunt(Number(seed), Number(number.split('-')[1]))
+    const [first = 0, end = 0] = number.split('-').map(Number)
+    const { found, ran } = await hunt(Number(seed), end, { first, each: 1 })
     return found === undefined
       ? [`${ran} schedules, 0 violations`]
       : [`schedule ${found.number}: ${found.violations.join('; ')}`]

@@ -46,7 +46,7 @@ export class Rules extends EpochRules {
     const wasOwn = this.isHeld(lease, time.now)
     if (lease !== undefined) time.lock()
     const at = time.now
-    if (this.isHeld(lease, at)) return this.answer(true, this.renewed(lease, at, ttl), at)
+    if (this.isHeld(lease, at)) return this.ownAgain(lease, at, ttl)
     const ahead = this.rank(name, holder, priority, at)
     // Its own that ran out while it waited for the row is not taken anew in the same call.
     const graceUntil = wasOwn ? null : this.graceOf(lease, ttl, at)
@@ -58,6 +58,13 @@ export class Rules extends EpochRules {
     if (graceUntil !== null)
       return { ...this.answer(false, undefined, at, rank), expires_in: graceUntil - at }
     return this.answer(false, lease, at, rank)
+  }
+
+  /** Asked for by the one that the row names. A name does not settle the grace: it may have given the lease back since. */
+  protected ownAgain(lease: Lease, at: number, ttl: number): Answer {
+    const graceUntil = this.graceOf(lease, ttl, at)
+    if (graceUntil === null) return this.answer(true, this.renewed(lease, at, ttl), at)
+    return { ...this.answer(false, undefined, at), expires_in: graceUntil - at }
   }
 
   renew(time: CallTime, name: string, token: number, ttl: number | null): Answer {
@@ -300,11 +307,10 @@ export class Rules extends EpochRules {
   }
 
   #handOver(lease: Lease, at: number, successor: string | null): Lease | undefined {
-    if (this.graceOf(lease, null, at) !== null) return undefined
     const { name } = lease
     const named = this.line(name, at).find(({ candidate }) => candidate === successor)
     const next = successor === null ? this.first(name, at) : named
-    if (next === undefined) return undefined
+    if (next === undefined || this.graceOf(lease, next.ttl, at) !== null) return undefined
     return this.grant(lease, { name, at, holder: next.candidate, ttl: next.ttl, accept: true })
   }
 

@@ -488,11 +488,12 @@ function stateOf(rules: ShareRules): State {
   }
 }
 
-function snapshot({ leases, places, shared, epoch }: ShareRules) {
-  return structuredClone({ leases, places, shared, epoch })
+/** All but the epoch, which stands in sequences: what a refused call has seen of it stays seen. */
+function snapshot({ leases, places, shared }: ShareRules) {
+  return structuredClone({ leases, places, shared })
 }
 
-function restore(rules: ShareRules, { leases, places, shared, epoch }: ReturnType<typeof snapshot>): void {
+function restore(rules: ShareRules, { leases, places, shared }: ReturnType<typeof snapshot>): void {
   for (const [now, before] of [
     [rules.leases, leases],
     [rules.places, places],
@@ -501,5 +502,4 @@ function restore(rules: ShareRules, { leases, places, shared, epoch }: ReturnTyp
     now.clear()
     for (const [key, value] of before) now.set(key, value)
   }
-  rules.epoch = epoch
 }

@@ -27,12 +27,12 @@ export class ShareRules extends Rules {
     }
     if (own !== undefined) {
       if (isExclusive && shared?.exclusiveToken !== own.token) throw new Refusal('22023')
-      return this.answer(true, this.renewed(own, at, ttl), at)
+      return this.ownAgain(own, at, ttl)
     }
     const room = shared ?? this.#open(name, asked.capacity, at)
-    this.#sweep(name, at)
     const ahead = this.rank(name, holder, priority, at)
-    const graceUntil = this.#graceOf(room, isExclusive, ttl, at)
+    const graceUntil = this.#graceOf(room, ttl, at)
+    if (graceUntil === null) this.#sweep(name, at)
     if (ahead === 0 && graceUntil === null && this.#hasRoom(room, name, isExclusive)) {
       const share = this.#grantShare(room, at, { holder, isExclusive, ttl })
       this.#admit(name, at)
@@ -92,10 +92,11 @@ export class ShareRules extends Rules {
     return shared?.capacity == null || taken.length < shared.capacity
   }
 
+  /** One that has run out stays in its grace: its TTL says for how long another one may still be trusted. */
   #sweep(name: string, at: number): void {
     for (const share of this.#sharesOf(name)) {
       this.cutIfFuture(share, at)
-      if (!this.isHeld(share, at)) this.leases.delete(share.name)
+      if (!this.isHeld(share, at) && this.graceOf(share, null, at) === null) this.leases.delete(share.name)
     }
   }
 
@@ -106,7 +107,7 @@ export class ShareRules extends Rules {
       const shared = this.shared.get(name)
       if (next === undefined || shared === undefined) return
       if (!this.#hasRoom(shared, name, next.isExclusive)) return
-      if (this.#graceOf(shared, next.isExclusive, next.ttl, at) !== null) return
+      if (this.#graceOf(shared, next.ttl, at) !== null) return
       const { candidate: holder, isExclusive, ttl } = next
       this.#grantShare(shared, at, { holder, isExclusive, ttl, accept: true })
     }
@@ -127,9 +128,7 @@ export class ShareRules extends Rules {
   }
 
   /** Knowing of some shares says nothing of others: none of them settles it. */
-  #graceOf(shared: Shared, isExclusive: boolean, ttl: number, at: number): number | null {
-    if (!isExclusive && shared.capacity === null && shared.exclusiveToken === null && shared.token > 1)
-      return null
+  #graceOf(shared: Shared, ttl: number, at: number): number | null {
     const ttls = this.#sharesOf(shared.name).map((share) => share.ttl ?? 0)
     return this.graceOf({ ttl: Math.max(0, ...ttls) }, ttl, at)
   }

@@ -144,14 +144,20 @@ export class VirtualDatabase {
     }
   }
 
-  /** All that the engine does, so that its own timers see no jump between two times. */
+  /**
+   * All that the engine does. The timers that it sets are for sessions that are idle or wait for another, and would fire between two
+   * calls, at another time: it gets none.
+   */
   async #virtually<T>(query: () => Promise<T>): Promise<T> {
-    const real = Date.now
+    const { setTimeout } = globalThis
+    const { now } = Date
     Date.now = () => this.#nowMs
+    globalThis.setTimeout = (() => 0) as unknown as typeof setTimeout
     try {
       return await query()
     } finally {
-      Date.now = real
+      globalThis.setTimeout = setTimeout
+      Date.now = now
     }
   }
 }

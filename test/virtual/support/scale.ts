@@ -18,6 +18,9 @@ export const clientSchedules = schedulesInAll - sqlSchedules
 /** The seed of this run: the given one, else a new one for each test file. */
 export const seed = wholeNumber('SEED', randomInt(1, 2 ** 31))
 
+/** That in which faults are looked for: always the same, so that whether each is found is no matter of luck. `SEED` takes another. */
+export const faultSeed = wholeNumber('SEED', 1)
+
 /** Repeats one schedule and shows its steps. */
 export function replayCommand(part: 'sql' | 'client', of: number, number: number): string {
   return `npx tsx test/virtual/replay.ts ${part} ${of} ${number}`

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.get_settings()
 RETURNS TABLE (longest_ttl interval, grace boolean, epoch bigint, first_seen_at timestamptz, reason text)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN

@@ -6,7 +6,7 @@ BEGIN
 EXCEPTION
   -- Where a provider keeps it to itself, the timeline and the object id have to do.
   WHEN insufficient_privilege OR feature_not_supported THEN
-    RETURN 0;
+    RETURN 0::bigint;
 END
 $$;
 COMMENT ON FUNCTION elect.system_identifier() IS

@@ -75,6 +75,31 @@ describe('a primary and its standby', { timeout: TIMEOUT_MS }, () => {
     expect(await sessionsOn(standby)).toBe(0)
   })
 
+  test('the standby renews nothing and locks nothing, and says that it is read-only', async () => {
+    const primary = await startFaultServer(settings)
+    const standby = await startStandby(primary)
+    const calls = [
+      "elect.renew_leases('{a}', '{1}')",
+      "elect.renew_lease('a', 1)",
+      "elect.acquire_lease('a', 'b')",
+      "elect.try_advisory_lock('a')",
+      "elect.try_advisory_xact_lock('a')",
+      "elect.advisory_lock('a')",
+      "elect.prune_leases('1 day')",
+      "elect.new_epoch('a test')",
+    ]
+    await standby.ask(async (session) => {
+      for (const call of calls) {
+        await expect(session.query(`SELECT ${call}`), call).rejects.toMatchObject({ code: '25006' })
+      }
+      const { rows } = await session.query(
+        "SELECT count(*)::int AS count FROM pg_locks WHERE locktype = 'advisory'",
+      )
+      expect(rows).toEqual([{ count: 0 }])
+      expect((await session.query("SELECT * FROM elect.get_lease('a')")).rows).toEqual([])
+    })
+  })
+
   test('reads go to the standby, and to the primary while that is gone', async () => {
     const primary = await startFaultServer(settings)
     const standby = await startStandby(primary)

@@ -4,30 +4,15 @@ import type { Fault } from '../support/fault.ts'
 const caughtBy = 'test/virtual/client/schedules.test.ts'
 
 export interface ClientFault extends Fault {
-  /**
-   * The first schedule of seed 1 that finds it, if only one of many hundreds does. Where a change has made it another one, and the
-   * test says so: put the fault into a copy, and `npx tsx test/virtual/replay.ts client 1 0-50000` there tells its number.
-   */
-  readonly first: number
+  /** Only one schedule of thousands finds it. */
+  readonly isRare: boolean
 }
 
-function fault(name: string, file: string, from: string, to: string, first = 0): ClientFault {
-  return { name, file: `src/${file}.ts`, from, to, caughtBy, first }
+function fault(name: string, file: string, from: string, to: string): ClientFault {
+  return { name, file: `src/${file}.ts`, from, to, caughtBy, isRare: false }
 }
 
-export const clientFaults: readonly ClientFault[] = [
-  fault(
-    'trust in a grant begins with its receipt',
-    'request',
-    'trustIn(request.timing, sentAt,',
-    'trustIn(request.timing, context.clock.now(),',
-  ),
-  fault(
-    'trust in a renewal begins with its receipt',
-    'heartbeat',
-    'lease.extended(sentAt,',
-    'lease.extended(clock.now(),',
-  ),
+const common: readonly ClientFault[] = [
   fault(
     'there is no safety margin',
     'deadline',
@@ -67,22 +52,10 @@ export const clientFaults: readonly ClientFault[] = [
     'for (const lease of due) this.#dueAtMs.delete(lease)',
   ),
   fault(
-    'a beat after a failure comes no sooner',
-    'heartbeat',
-    'return this.#nowMs() + jittered(lease.timing.retryIntervalMs',
-    'return this.#nowMs() + jittered(10 * lease.timing.ttlMs',
-  ),
-  fault(
     'a candidate does not take what is vacant',
     'candidacy',
     'holder === request.holder || holder === null || rank === null',
     'holder === request.holder || rank === null',
-  ),
-  fault(
-    'a candidate whose place is gone does not ask again',
-    'candidacy',
-    'holder === null || rank === null) return true',
-    'holder === null) return true',
   ),
   fault(
     'the wait after a failure has no end',
@@ -96,4 +69,35 @@ export const clientFaults: readonly ClientFault[] = [
     "this.lose('it was not renewed before its deadline')\n    return false",
     'return false',
   ),
+]
+
+/**
+ * The safety margin, or a later beat, makes up for each of these nearly always: at seed 1 the first schedules that found them were 7,050,
+ * 2,542 and 4,432. CI does not look for them, as it would find them by luck only; unit tests notice each at once. A candidate that does
+ * not ask again when its place is gone was not found in 18,000 schedules, and is left to the unit tests altogether.
+ */
+const rare: readonly ClientFault[] = [
+  fault(
+    'trust in a grant begins with its receipt',
+    'request',
+    'trustIn(request.timing, sentAt,',
+    'trustIn(request.timing, context.clock.now(),',
+  ),
+  fault(
+    'trust in a renewal begins with its receipt',
+    'heartbeat',
+    'lease.extended(sentAt,',
+    'lease.extended(clock.now(),',
+  ),
+  fault(
+    'a beat after a failure comes no sooner',
+    'heartbeat',
+    'return this.#nowMs() + jittered(lease.timing.retryIntervalMs',
+    'return this.#nowMs() + jittered(10 * lease.timing.ttlMs',
+  ),
+]
+
+export const clientFaults: readonly ClientFault[] = [
+  ...common,
+  ...rare.map((one) => ({ ...one, isRare: true })),
 ]

@@ -11,7 +11,7 @@ export interface Found {
 const AT_ONCE = 4
 
 /**
- * Runs the schedules below `count`; with `part`, only every so manieth, or not from the first on.
+ * Runs the schedules below `count`; with `part`, only every so manieth.
  *
  * @returns the first that goes wrong, and how many were run and how often somebody was elected.
  */

@@ -59,7 +59,8 @@ async function keepCalm(world: World, checks: Checks, ttlMs: number): Promise<vo
   await runUntil(world, checks, () => world.members.some(isSafe), 2 * ttlMs)
   const leader = world.members.find(isSafe)
   const token = leader?.leadership?.token
-  if (leader === undefined || token === undefined || world.server.taken.has(token)) return
+  if (leader === undefined || token === undefined) return
+  if (world.server.taken.has(token) || world.server.isToStepDown(token)) return
   await world.run(world.nowMs + 1.5 * ttlMs, checks.look)
   checks.stillLeads(leader, token)
 }

@@ -136,6 +136,11 @@ export class Server extends ModelLeases {
     this.#say('step_down', name, lease.holder, lease.token, lease.holder)
   }
 
+  /** Its holder gives it up as soon as it hears of that, which may be late. */
+  isToStepDown(token: number): boolean {
+    return this.#stepDown.has(token)
+  }
+
   override force(name: string): void {
     const lease = this.rules.leases.get(name)
     if (lease !== undefined) this.#take(lease.token)

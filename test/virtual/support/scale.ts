@@ -9,8 +9,13 @@ import { randomInt } from 'node:crypto'
 /** One of so many is of the SQL: it costs six to eight times as much as one of the client, and all faults are found within some dozens. */
 const SQL_PART = 40
 
+const IN_CI = 50_000
+
 /** All schedules of a run. */
-export const schedulesInAll = wholeNumber('VIRTUAL', 50_000)
+const schedulesInAll = wholeNumber('VIRTUAL', IN_CI)
+
+/** Asked for more than CI runs: there is time for what is rare. */
+export const isLongRun = schedulesInAll > IN_CI
 
 export const sqlSchedules = Math.ceil(schedulesInAll / SQL_PART)
 export const clientSchedules = schedulesInAll - sqlSchedules

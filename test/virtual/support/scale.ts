@@ -6,7 +6,7 @@
  */
 import { randomInt } from 'node:crypto'
 
-/** One of so many is of the SQL: it costs six to eight times as much as one of the client, and all faults are found within some dozens. */
+/** One of so many is of the SQL: it costs six to eight times as much as one of the client, and all faults are found within about a hundred. */
 const SQL_PART = 40
 
 const IN_CI = 50_000

@@ -286,6 +286,18 @@ describe('in its grace', () => {
     expect(await seen('settled')).toMatchObject({ holder: 'bob' })
   })
 
+  test('a lease is not handed to one who asks for a longer ttl than has passed', async () => {
+    const name = 'wanted for longer'
+    const token = await grantTo(client, name, 'ada', '2 minutes')
+    await promote()
+    await stand(client, name, 'bob', { ttl: '1 hour' })
+    await age('3 minutes')
+    // Whoever was granted it before, and lost, may have asked for as long as this one does.
+    expect(await release(client, name, token)).toBe(true)
+    expect(await seen(name)).toBeUndefined()
+    expect(await acquire(other, name, 'bob', '1 hour')).toEqual(graced())
+  })
+
   test('those who wait stand in line, and are told how long', async () => {
     const name = 'waited for'
     await release(client, name, await grantTo(client, name, 'ada'))

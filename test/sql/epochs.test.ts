@@ -291,6 +291,7 @@ describe('in its grace', () => {
     const token = await grantTo(client, name, 'ada', '2 minutes')
     await promote()
     await stand(client, name, 'bob', { ttl: '1 hour' })
+    expect(await acquire(other, 'which sees the epoch', 'carol')).toEqual(graced())
     await age('3 minutes')
     // Whoever was granted it before, and lost, may have asked for as long as this one does.
     expect(await release(client, name, token)).toBe(true)

@@ -77,7 +77,7 @@ BEGIN
   IF vacancy_locked AND NOT elect.is_held(lease, at) THEN
     grace_until := elect.grace_of(lease, asked_ttl, at);
   END IF;
-  IF vacancy_locked AND NOT elect.is_held(lease, at) AND grace_until IS NULL AND elect.is_turn(lease, rank, at) THEN
+  IF vacancy_locked AND NOT elect.is_held(lease, at) AND grace_until IS NULL AND (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, also_past => true))) THEN
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
       CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
     RETURN elect.lease_answer(true, lease, at);

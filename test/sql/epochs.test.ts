@@ -307,6 +307,17 @@ describe('in its grace', () => {
     expect(await stand(other, name, 'carol', { ttl: '10 seconds' })).toMatchObject({ ...graced(), rank: 1 })
   })
 
+  test('nobody who waits is passed by another in the moment in which it is over', async () => {
+    const name = 'waited for to the end'
+    await release(client, name, await grantTo(client, name, 'ada', '10 seconds'))
+    await promote()
+    expect(await stand(client, name, 'bob', { ttl: '10 seconds' })).toMatchObject({ rank: 0 })
+    await age('59.95 seconds')
+    await client.query('SELECT pg_sleep(0.06)')
+    expect(await acquire(other, name, 'carol', '10 seconds')).toMatchObject({ granted: false })
+    expect(await stand(client, name, 'bob', { ttl: '10 seconds' })).toMatchObject({ granted: true })
+  })
+
   test('neither the queue nor a lost connection gives a lease away', async () => {
     const queued = `SELECT ${grantColumns} FROM elect.acquire_queued('queued', 'bob')`
     await release(client, 'queued', await grantTo(client, 'queued', 'ada'))

@@ -33,10 +33,11 @@ export class EpochRules extends LineRules {
     ttl: number | null,
     at: number,
     mayRecord = true,
+    alsoPast = false,
   ): number | null {
     const { number, firstSeenAt } = this.epochAt(at, mayRecord)
     if (firstSeenAt + DAY_MS <= at || number === lease?.epoch || !this.settings.grace) return null
     const until = firstSeenAt + Math.max(this.settings.longestTtl, lease?.ttl ?? 0, ttl ?? 0)
-    return until > at ? until : null
+    return alsoPast || until > at ? until : null
   }
 }

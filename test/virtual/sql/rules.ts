@@ -50,7 +50,7 @@ export class Rules extends EpochRules {
     const ahead = this.rank(name, holder, priority, at)
     // Its own that ran out while it waited for the row is not taken anew in the same call.
     const graceUntil = wasOwn ? null : this.graceOf(lease, ttl, at)
-    if (!wasOwn && graceUntil === null && this.#isTurn(lease, ahead, at)) {
+    if (!wasOwn && graceUntil === null && this.#isTurn(lease, ahead, at, ttl)) {
       return this.answer(true, this.grant(lease, { name, at, holder, ttl }), at)
     }
     const rank =
@@ -340,8 +340,10 @@ export class Rules extends EpochRules {
     return this.grant(lease, { name: key, at, holder: next as string, ttl }).version
   }
 
-  #isTurn(lease: Lease | undefined, rank: number, at: number): boolean {
+  #isTurn(lease: Lease | undefined, rank: number, at: number, ttl: number): boolean {
     if (rank === 0 || lease === undefined || lease.expiresAt === null) return true
-    return at < lease.expiresAt || at > lease.expiresAt + rank * TURN_MS
+    // Nobody could have it before its grace was over.
+    const since = Math.max(lease.expiresAt, this.graceOf(lease, ttl, at, true, true) ?? lease.expiresAt)
+    return at < since || at > since + rank * TURN_MS
   }
 }

@@ -75,9 +75,10 @@ async function handRound(world: World, checks: Checks, ttlMs: number): Promise<v
       .line('job', world.serverClock.trueMs)
       .some(({ candidate }) => candidate.startsWith(`${label}:`))
   await runUntil(world, checks, () => others.every(isInLine) || !leader.leads, 2 * ttlMs + 1_000)
-  checks.allWait(others.filter((member) => !isInLine(member) && !member.leads))
-  // One whose last attempts were all in vain has lost it meanwhile, and stands in line with the others.
+  // One whose last attempts were all in vain has lost it meanwhile, and stands in line with the others; another has obeyed a request to
+  // step down that it has read only now, and who was handed the lease may not have heard of it yet.
   if (!leader.leads) return
+  checks.allWait(others.filter((member) => !isInLine(member) && !member.leads))
   world.tell(() => `${leader.label} is asked to resign`)
   void leader.election.resign()
   // The first in line may be one that has died: its time to accept goes by, then the next is first.

@@ -4,9 +4,9 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import { chown, readFile, rm, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import pg from 'pg'
 import { makeFolderOf, serverAccount } from './postgres/account.ts'
 import { freePort } from './postgres/port.ts'
+import { askWhetherReady } from './postgres/process.ts'
 
 /** What {@link startPgbouncer} can be told. */
 export interface PgbouncerOptions {
@@ -89,7 +89,7 @@ export async function startPgbouncer(
     pooled.host = `127.0.0.1:${port}`
     const deadline = performance.now() + startTimeoutMs
     for (;;) {
-      const answer = await Promise.race([ask(pooled.href), end])
+      const answer = await Promise.race([askWhetherReady(pooled.href), end])
       if (answer === 'ready') {
         return { connectionString: pooled.href, stop, [Symbol.asyncDispose]: stop }
       }
@@ -128,19 +128,4 @@ function configOf(connectionString: string, port: number, { poolSize, poolMode }
   }
   const lines = Object.entries(settings).map(([key, value]) => `${key} = ${value}`)
   return `[databases]\n${database} = ${target.join(' ')}\n\n[pgbouncer]\n${lines.join('\n')}\n`
-}
-
-/** "ready", or the error. */
-async function ask(connectionString: string): Promise<unknown> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 2_000 })
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    await client.query('SELECT 1')
-    return 'ready'
-  } catch (error) {
-    return error
-  } finally {
-    await client.end().catch(() => {})
-  }
 }

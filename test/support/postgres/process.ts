@@ -87,7 +87,7 @@ export async function untilReady(
   let answer: unknown
   while (performance.now() < deadline) {
     // On a taken port somebody else may accept our connection and stay silent: do not wait that out.
-    answer = await Promise.race([ask(connectionString), server.end])
+    answer = await Promise.race([askWhetherReady(connectionString), server.end])
     if (server.hasEnded()) throw new Error(`PostgreSQL ended while starting:\n${await server.log()}`)
     if (answer === 'ready') return
     await delay(20)
@@ -97,7 +97,7 @@ export async function untilReady(
 }
 
 /** "ready", or the error. */
-async function ask(connectionString: string): Promise<unknown> {
+export async function askWhetherReady(connectionString: string): Promise<unknown> {
   const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 2_000 })
   client.on('error', () => {})
   try {

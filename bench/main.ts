@@ -8,7 +8,7 @@ import { openBenchDatabase } from './harness/bench-database.ts'
 import { formatNumber } from './harness/format.ts'
 import { describeMachine, describeServer } from './harness/machine.ts'
 import { writeReport } from './harness/report.ts'
-import { runScenario } from './harness/rounds.ts'
+import { chooseRounds, runScenario } from './harness/rounds.ts'
 import { printVerdict } from './harness/terminal.ts'
 import { judge, type Verdict } from './harness/verdict.ts'
 import { Peers } from './peers/peers.ts'
@@ -24,8 +24,10 @@ const { values } = parseArgs({
   },
 })
 const isQuick = values.quick
-const rounds = wholeNumber('rounds', values.rounds, isQuick ? 2 : 5)
-const roundMs = wholeNumber('round-ms', values['round-ms'], isQuick ? 150 : 700)
+const asked = {
+  rounds: wholeNumber('rounds', values.rounds),
+  roundMs: wholeNumber('round-ms', values['round-ms']),
+}
 const chosen = chooseScenarios(values.only)
 const folder = values.out ?? fileURLToPath(new URL('./results', import.meta.url))
 
@@ -41,18 +43,14 @@ try {
     `${machine.processor}, ${machine.cores} cores, Node ${machine.node}, PostgreSQL ${database.version} (fsync ${server.fsync}), ${formatNumber(machine.syncsPerSecond)} fdatasync a second`,
   )
   for (const scenario of chosen) {
-    const result = await runScenario({ database, peers, isQuick }, scenario, {
-      rounds,
-      roundMs,
-      warmUpMs: roundMs / 2,
-    })
-    const verdict = judge(result)
+    const rounds = chooseRounds(scenario, isQuick, asked)
+    const verdict = judge(await runScenario({ database, peers, isQuick }, scenario, rounds))
     printVerdict(verdict)
     verdicts.push(verdict)
   }
   // A part of it, or a quick one, does not take the place of the results that are told.
   if (values.out !== undefined || (!isQuick && values.only === undefined)) {
-    writeReport(folder, { machine, server, rounds, roundMs, isQuick, verdicts })
+    writeReport(folder, { machine, server, isQuick, verdicts })
     console.log(`\nwritten to ${folder}`)
   }
 } finally {
@@ -60,8 +58,8 @@ try {
   await database.drop()
 }
 
-function wholeNumber(name: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise
+function wholeNumber(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
   const value = Number(text)
   if (Number.isInteger(value) && value > 0) return value
   console.error(`Invalid --${name}: expected a whole number from 1 on, got ${text}`)

@@ -9,8 +9,6 @@ import type { Verdict } from './verdict.ts'
 export interface Report {
   readonly machine: Machine
   readonly server: Readonly<Record<string, string>>
-  readonly rounds: number
-  readonly roundMs: number
   readonly isQuick: boolean
   readonly verdicts: readonly Verdict[]
 }
@@ -25,21 +23,21 @@ export function writeReport(folder: string, report: Report): void {
   writeFileSync(join(folder, 'README.md'), page(report))
 }
 
-function page({ machine, server, rounds, roundMs, isQuick, verdicts }: Report): string {
+function page({ machine, server, isQuick, verdicts }: Report): string {
   const facts = [
     `Measured on ${machine.date}: ${machine.system}, ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Node ${machine.node};`,
     `one write of 8 KiB with fdatasync after the other: ${formatNumber(machine.syncsPerSecond)} a second.`,
     `PostgreSQL: ${Object.entries(server)
       .map(([name, setting]) => `${name} ${setting}`)
       .join(', ')}.`,
-    `Medians of ${rounds} interleaved rounds of ${roundMs} ms; spread is the middle half of the rounds.`,
+    'Medians of interleaved rounds; spread is the middle half of the rounds.',
     'Servers, clients and the benchmark share the machine. `npm run bench` measures anew.',
   ]
   if (isQuick) facts.push('**A quick run: it shows that everything runs, its figures say little.**')
   return `# Benchmark\n\n${facts.join('\n')}\n${verdicts.map(section).join('')}`
 }
 
-function section({ name, title, figure, better, lines, goals, absent }: Verdict): string {
+function section({ name, title, figure, better, rounds, roundMs, lines, goals, absent }: Verdict): string {
   const also = [...new Set(lines.flatMap((line) => Object.keys(line.also)))]
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`
   const table =
@@ -57,9 +55,12 @@ function section({ name, title, figure, better, lines, goals, absent }: Verdict)
         ]),
       )
       .join('')
-  const verdicts = goals.map(
-    ({ text, ratio, isMet }) => `- ${isMet ? 'holds' : '**misses**'}: ${text}: ${formatRatio(ratio)}\n`,
-  )
+  const verdicts = goals.map(({ text, measured, isMet }) => `- ${mark(isMet)}: ${text}: ${measured}\n`)
   const missing = absent.map(({ contestant, why }) => `- not run: ${contestant}: ${why}\n`)
-  return `\n## ${title}\n\n![${title}](${name}.svg)\n\n${figure}, ${better} is better; ratio: how much better than the first.\n\n${table}\n${verdicts.join('')}${missing.join('')}`
+  return `\n## ${title}\n\n![${title}](${name}.svg)\n\n${figure}, ${better} is better; ratio: how much better than the first; ${rounds} rounds of ${roundMs} ms.\n\n${table}\n${verdicts.join('')}${missing.join('')}`
+}
+
+function mark(isMet: boolean | null): string {
+  if (isMet === null) return '?'
+  return isMet ? 'holds' : '**misses**'
 }

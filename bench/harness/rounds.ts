@@ -7,7 +7,21 @@ import { type Bench, type Figures, type Runner, type Scenario, Unavailable } fro
 export interface RoundOptions {
   readonly rounds: number
   readonly roundMs: number
-  readonly warmUpMs: number
+}
+
+const USUAL: RoundOptions = { rounds: 5, roundMs: 700 }
+const QUICK: RoundOptions = { rounds: 2, roundMs: 150 }
+
+/** What was asked for on the command line holds for all scenarios. */
+export function chooseRounds(
+  { rounds = USUAL.rounds, roundMs = USUAL.roundMs }: Pick<Scenario, 'rounds' | 'roundMs'>,
+  isQuick: boolean,
+  asked: { rounds?: number | undefined; roundMs?: number | undefined } = {},
+): RoundOptions {
+  return {
+    rounds: asked.rounds ?? (isQuick ? Math.min(rounds, QUICK.rounds) : rounds),
+    roundMs: asked.roundMs ?? (isQuick ? Math.min(roundMs, QUICK.roundMs) : roundMs),
+  }
 }
 
 export interface Outcome {
@@ -17,7 +31,7 @@ export interface Outcome {
   readonly rounds: readonly Figures[]
 }
 
-export interface ScenarioResult {
+export interface ScenarioResult extends RoundOptions {
   readonly scenario: Scenario
   readonly outcomes: readonly Outcome[]
   /** What could not be run, and why. */
@@ -27,7 +41,7 @@ export interface ScenarioResult {
 export async function runScenario(
   bench: Bench,
   scenario: Scenario,
-  { rounds, roundMs, warmUpMs }: RoundOptions,
+  { rounds, roundMs }: RoundOptions,
 ): Promise<ScenarioResult> {
   const entered: { runner: Runner; outcome: { contestant: string; how: string; rounds: Figures[] } }[] = []
   const absent: { contestant: string; why: string }[] = []
@@ -41,7 +55,7 @@ export async function runScenario(
         absent.push({ contestant: name, why: error.message })
       }
     }
-    for (const { runner } of entered) await runner.round(warmUpMs)
+    for (const { runner } of entered) await runner.round(roundMs / 2)
     for (let round = 0; round < rounds; round++) {
       // Nobody always comes after the same one.
       const order = [...entered.slice(round % entered.length), ...entered.slice(0, round % entered.length)]
@@ -50,5 +64,5 @@ export async function runScenario(
   } finally {
     for (const { runner } of entered) await runner.close()
   }
-  return { scenario, outcomes: entered.map(({ outcome }) => outcome), absent }
+  return { scenario, outcomes: entered.map(({ outcome }) => outcome), absent, rounds, roundMs }
 }

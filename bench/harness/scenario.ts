@@ -10,8 +10,11 @@ export interface Bench {
   readonly isQuick: boolean
 }
 
-/** What one round has shown. The figure that the scenario compares is named by its `figure`. */
-export type Figures = Readonly<Record<string, number>>
+/**
+ * What one round has shown, by name. A list (the time of each kill, say) stands for its members: over all rounds they are taken together,
+ * where of single numbers the median of the rounds is taken.
+ */
+export type Figures = Readonly<Record<string, number | readonly number[]>>
 
 /** A contestant that is ready to run rounds. */
 export interface Runner {
@@ -29,12 +32,26 @@ export interface Contestant {
   open(bench: Bench): Promise<Runner>
 }
 
-/** A comparison that the project has set itself as a goal. */
-export interface Goal {
+/** What the project has set itself as a goal: a comparison by the scenario's figure, or a bound for any figure that is told. */
+export type Goal = RatioGoal | BoundGoal
+
+export interface RatioGoal {
   readonly contestant: string
   readonly against: string
   /** At least that ratio, if more is better in the scenario; else at most. */
   readonly ratio: number
+}
+
+export type BoundGoal = {
+  readonly contestant: string
+  /** The scenario's figure, or one that it also tells. */
+  readonly figure: string
+} & ({ readonly atMost: number } | { readonly atLeast: number })
+
+/** A figure that is no median of the rounds: a sum, say, or a quantile of all rounds together. */
+export interface Told {
+  readonly figure: string
+  readonly over: (rounds: readonly Figures[]) => number
 }
 
 export interface Scenario {
@@ -45,8 +62,11 @@ export interface Scenario {
   readonly better: 'more' | 'less'
   readonly contestants: readonly Contestant[]
   readonly goals: readonly Goal[]
-  /** Further figures to be told, in this order. */
-  readonly alsoTold?: readonly string[]
+  /** Further figures to be told, in this order: by name the median of the rounds. */
+  readonly alsoTold?: readonly (string | Told)[]
+  /** How many rounds, and how long each, where it is to be other than everywhere. A quick run has fewer and shorter ones all the same. */
+  readonly rounds?: number
+  readonly roundMs?: number
 }
 
 /** What a contestant needs is not here: it is passed over, and named. */

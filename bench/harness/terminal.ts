@@ -22,9 +22,13 @@ export function printVerdict(verdict: Verdict): void {
   }
   console.log(`\n${styleText('bold', verdict.title)} (${verdict.figure}, ${verdict.better} is better)`)
   console.log(table.toString())
-  for (const { text, ratio, isMet } of verdict.goals) {
-    const mark = isMet ? styleText('green', 'holds ') : styleText('red', 'misses')
-    console.log(`  ${mark} ${text}: ${formatRatio(ratio)}`)
+  for (const { text, measured, isMet } of verdict.goals) {
+    console.log(`  ${mark(isMet)} ${text}: ${measured}`)
   }
   for (const { contestant, why } of verdict.absent) console.log(`  not run: ${contestant}: ${why}`)
+}
+
+function mark(isMet: boolean | null): string {
+  if (isMet === null) return '?     '
+  return isMet ? styleText('green', 'holds ') : styleText('red', 'misses')
 }

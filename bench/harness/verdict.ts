@@ -1,5 +1,7 @@
 /** What a scenario's rounds come to: medians, ratios, and whether its goals were met. */
-import type { ScenarioResult } from './rounds.ts'
+import { formatNumber, formatRatio } from './format.ts'
+import type { Outcome, ScenarioResult } from './rounds.ts'
+import type { Goal, Scenario } from './scenario.ts'
 import { median, spread } from './statistics.ts'
 
 export interface Line {
@@ -15,9 +17,13 @@ export interface Line {
 
 export interface GoalVerdict {
   readonly text: string
-  readonly ratio: number
+  /** What was measured, as people read it. */
+  readonly measured: string
+  /** The ratio, or the figure itself. Null: a contestant was not run. */
+  readonly value: number | null
   readonly wanted: number
-  readonly isMet: boolean
+  /** Null: not measured. */
+  readonly isMet: boolean | null
 }
 
 export interface Verdict {
@@ -25,46 +31,85 @@ export interface Verdict {
   readonly title: string
   readonly figure: string
   readonly better: 'more' | 'less'
+  readonly rounds: number
+  readonly roundMs: number
   readonly lines: readonly Line[]
   readonly goals: readonly GoalVerdict[]
   readonly absent: readonly { contestant: string; why: string }[]
 }
 
-export function judge({ scenario, outcomes, absent }: ScenarioResult): Verdict {
+export function judge({ scenario, outcomes, absent, rounds, roundMs }: ScenarioResult): Verdict {
   const { name, title, figure, better, goals, alsoTold = [] } = scenario
-  const values = (contestant: string, what: string) =>
-    outcomes
-      .find((outcome) => outcome.contestant === contestant)
-      ?.rounds.map((round) => round[what] ?? Number.NaN) ?? []
-  const first = outcomes[0]?.contestant ?? ''
-  const lines = outcomes.map(({ contestant, how }): Line => {
-    const own = values(contestant, figure)
-    const [mine, base] = [median(own), median(values(first, figure))]
+  const base = tell(scenario, outcomes[0], figure)
+  const lines = outcomes.map((outcome): Line => {
+    const mine = tell(scenario, outcome, figure)
     return {
-      contestant,
-      how,
+      contestant: outcome.contestant,
+      how: outcome.how,
       median: mine,
-      spread: spread(own),
+      spread: spread(valuesOf(outcome, figure)),
       ratio: better === 'more' ? mine / base : base / mine,
       also: Object.fromEntries(
         alsoTold
-          .map((what) => [what, median(values(contestant, what))] as const)
+          .map((told) => (typeof told === 'string' ? told : told.figure))
+          .map((what) => [what, tell(scenario, outcome, what)] as const)
           .filter(([, value]) => Number.isFinite(value)),
       ),
     }
   })
-  const verdicts = goals.flatMap(({ contestant, against, ratio: wanted }): GoalVerdict[] => {
-    const [mine, other] = [median(values(contestant, figure)), median(values(against, figure))]
-    if (!Number.isFinite(mine) || !Number.isFinite(other)) return []
-    const ratio = mine / other
-    return [
-      {
-        text: `${contestant} ${better === 'more' ? '≥' : '≤'} ${wanted} × ${against}`,
-        ratio,
-        wanted,
-        isMet: better === 'more' ? ratio >= wanted : ratio <= wanted,
-      },
-    ]
-  })
-  return { name, title, figure, better, lines, goals: verdicts, absent }
+  const verdicts = goals.map((goal) => judgeGoal(scenario, outcomes, goal))
+  return { name, title, figure, better, rounds, roundMs, lines, goals: verdicts, absent }
+}
+
+function judgeGoal(scenario: Scenario, outcomes: readonly Outcome[], goal: Goal): GoalVerdict {
+  const of = (contestant: string, figure: string) =>
+    tell(
+      scenario,
+      outcomes.find((outcome) => outcome.contestant === contestant),
+      figure,
+    )
+  if ('ratio' in goal) {
+    const { contestant, against, ratio: wanted } = goal
+    const isLeast = scenario.better === 'more'
+    const value = of(contestant, scenario.figure) / of(against, scenario.figure)
+    return verdictOf(
+      `${contestant} ${bound(isLeast, wanted)} × ${against}`,
+      value,
+      wanted,
+      isLeast,
+      formatRatio,
+    )
+  }
+  const isLeast = 'atLeast' in goal
+  const wanted = isLeast ? goal.atLeast : goal.atMost
+  const value = of(goal.contestant, goal.figure)
+  const text = `${goal.contestant}: ${goal.figure} ${bound(isLeast, wanted)}`
+  return verdictOf(text, value, wanted, isLeast, formatNumber)
+}
+
+function bound(isLeast: boolean, wanted: number): string {
+  return `${isLeast ? '≥' : '≤'} ${wanted}`
+}
+
+function verdictOf(
+  text: string,
+  value: number,
+  wanted: number,
+  isLeast: boolean,
+  format: (value: number) => string,
+): GoalVerdict {
+  if (!Number.isFinite(value)) return { text, measured: 'not measured', value: null, wanted, isMet: null }
+  return { text, measured: format(value), value, wanted, isMet: isLeast ? value >= wanted : value <= wanted }
+}
+
+/** What the rounds of a contestant come to in one figure. NaN: not measured. */
+function tell({ alsoTold = [] }: Scenario, outcome: Outcome | undefined, figure: string): number {
+  if (outcome === undefined) return Number.NaN
+  const told = alsoTold.find((one) => typeof one !== 'string' && one.figure === figure)
+  if (told !== undefined && typeof told !== 'string') return told.over(outcome.rounds)
+  return median(valuesOf(outcome, figure))
+}
+
+function valuesOf({ rounds }: Outcome, figure: string): number[] {
+  return rounds.flatMap((round) => round[figure] ?? [])
 }

@@ -24,6 +24,7 @@ async function cycles({ database }: Bench, callers: number, steps: Steps): Promi
   const sessions = await Promise.all(Array.from({ length: callers }, () => database.connect()))
   await sessions[0]?.query(TABLES)
   let retries = 0
+  let done = 0
   const untilSerialized = async <Answer>(step: () => Promise<Answer>): Promise<Answer> => {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -44,14 +45,15 @@ async function cycles({ database }: Bench, callers: number, steps: Steps): Promi
         return next
       })
       await untilSerialized(() => steps.release(session, name, version))
+      done += 1
     }
   })
   const runner = callersRunner('cycles', calls, () => Promise.all(sessions.map((session) => session.end())))
   return {
     async round(forMs) {
       retries = 0
+      done = 0
       const figures = await runner.round(forMs)
-      const done = ((figures['cycles/s'] ?? Number.NaN) * forMs) / 1000
       return { ...figures, 'retries a cycle': retries / done }
     },
     close: () => runner.close(),

@@ -8,6 +8,9 @@ export interface BenchDatabase {
   readonly version: string
   /** Opens a session, which ends with the database at the latest. */
   connect(): Promise<pg.Client>
+  /** One more on the same server: for what would be in the way of the others, or they of it. */
+  another(): Promise<BenchDatabase>
+  /** The first one's server ends with it. */
   drop(): Promise<void>
 }
 
@@ -16,23 +19,29 @@ export async function openBenchDatabase(maxConnections = 300): Promise<BenchData
   const server = await providePostgres({
     settings: { shared_buffers: '256MB', max_connections: `${maxConnections}`, max_wal_size: '4GB' },
   })
-  const url = new URL(server.connectionString)
-  const database = `elect_bench_${process.pid}`
   const version = await run(server.connectionString, 'SHOW server_version')
-  await run(server.connectionString, `CREATE DATABASE ${database}`)
-  url.pathname = `/${database}`
-  const elect = new PgElect({ connectionString: url.href })
-  await elect.install()
-  await elect.close()
-  return {
-    connectionString: url.href,
-    version,
-    connect: () => connect(url.href),
-    async drop() {
-      await run(server.connectionString, `DROP DATABASE ${database} WITH (FORCE)`)
-      await server.stop()
-    },
+  let count = 0
+  const make = async (afterDrop: () => Promise<void>): Promise<BenchDatabase> => {
+    count += 1
+    const name = `elect_bench_${process.pid}_${count}`
+    await run(server.connectionString, `CREATE DATABASE ${name}`)
+    const url = new URL(server.connectionString)
+    url.pathname = `/${name}`
+    const elect = new PgElect({ connectionString: url.href })
+    await elect.install()
+    await elect.close()
+    return {
+      connectionString: url.href,
+      version,
+      connect: () => connect(url.href),
+      another: () => make(async () => {}),
+      async drop() {
+        await run(server.connectionString, `DROP DATABASE ${name} WITH (FORCE)`)
+        await afterDrop()
+      },
+    }
   }
+  return make(() => server.stop())
 }
 
 /** Runs one statement on a connection of its own; the first column of its first row. */

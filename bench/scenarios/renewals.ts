@@ -1,6 +1,16 @@
 /** One beat of a process that holds so many leases: they are renewed by one statement. */
-import type { Bench, Figures, Runner, Scenario } from '../harness/scenario.ts'
-import { quantile } from '../harness/statistics.ts'
+import type pg from 'pg'
+import type { Bench, Contestant, Figures, Runner, Scenario } from '../harness/scenario.ts'
+import { median, quantile } from '../harness/statistics.ts'
+import { walPosition } from '../harness/wal.ts'
+
+const FIGURE = 'ms a beat'
+/** What a beat writes to the log where its pages are in there already since the last checkpoint, as they are most of the time. */
+const WAL = 'WAL bytes a lease'
+/** The first beat after a checkpoint: each page that it touches is written to the log as a whole. */
+const WAL_FIRST = 'first after a checkpoint'
+/** So many of them are looked at: what the server itself writes now and then is in one of them at most. */
+const WAL_BEATS = 3
 
 async function repeated(
   bench: Bench,
@@ -11,24 +21,41 @@ async function repeated(
   const session = await bench.database.connect()
   await session.query(prepare)
   const statement = { name: 'beat', ...beat }
-  const wal = async () =>
-    Number((await session.query("SELECT pg_current_wal_insert_lsn() - '0/0' AS at")).rows[0]?.at)
+  const wal = async () => {
+    const before = await walPosition(session)
+    await session.query(statement)
+    return ((await walPosition(session)) - before) / leases
+  }
+  let written: Figures | undefined
   return {
     async round(forMs): Promise<Figures> {
+      // Only once: it also keeps the server's own checkpoints away from the rounds, for five minutes.
+      if (written === undefined) {
+        const first = (await checkpoint(session)) ? await wal() : Number.NaN
+        const wals: number[] = []
+        while (wals.length < WAL_BEATS) wals.push(await wal())
+        written = { [WAL]: median(wals), [WAL_FIRST]: first }
+      }
       const timesMs: number[] = []
-      const before = await wal()
-      const startMs = performance.now()
-      while (performance.now() - startMs < forMs) {
+      for (const startMs = performance.now(); performance.now() - startMs < forMs; ) {
         const begunMs = performance.now()
         await session.query(statement)
         timesMs.push(performance.now() - begunMs)
       }
-      return {
-        'ms a beat': quantile(timesMs, 0.5),
-        'WAL bytes a lease': ((await wal()) - before) / timesMs.length / leases,
-      }
+      return { [FIGURE]: quantile(timesMs, 0.5), ...written }
     },
     close: () => session.end(),
+  }
+}
+
+/** False if this role may not. */
+async function checkpoint(session: pg.Client): Promise<boolean> {
+  try {
+    await session.query('CHECKPOINT')
+    return true
+  } catch (error) {
+    if ((error as { code?: string }).code !== '42501') throw error
+    return false
   }
 }
 
@@ -54,9 +81,9 @@ async function leases(bench: Bench, count: number): Promise<Runner> {
 export const renewals: Scenario = {
   name: 'renewals',
   title: 'One beat of a process, by the leases that it holds',
-  figure: 'ms a beat',
+  figure: FIGURE,
   better: 'less',
-  alsoTold: ['WAL bytes a lease'],
+  alsoTold: [WAL, WAL_FIRST],
   contestants: [
     {
       name: 'one durable commit',
@@ -69,11 +96,16 @@ export const renewals: Scenario = {
           1,
         ),
     },
-    ...SIZES.map((count) => ({
-      name: `pg-elect, ${count.toLocaleString('en-US')}`,
-      how: 'renew_leases in one statement, durable',
-      open: (bench: Bench) => leases(bench, count),
-    })),
+    ...SIZES.map(
+      (count): Contestant => ({
+        name: `pg-elect, ${count.toLocaleString('en-US')}`,
+        how: 'renew_leases in one statement, durable',
+        open: (bench) => leases(bench, count),
+      }),
+    ),
   ],
-  goals: [{ contestant: 'pg-elect, 1,000', against: 'one durable commit', ratio: 15 }],
+  goals: [
+    { contestant: 'pg-elect, 1,000', against: 'one durable commit', ratio: 15 },
+    { contestant: 'pg-elect, 1,000', figure: WAL, atMost: 95 },
+  ],
 }

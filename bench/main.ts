@@ -1,6 +1,6 @@
 /**
- * The benchmark: `npm run bench`, or `-- --quick`, `-- --only uncontended,refusal`, `-- --out folder`. DATABASE_URL for a server of your
- * own, else an embedded one. It takes a few minutes; nothing else should run beside it.
+ * The benchmark: `npm run bench`, or `-- --quick`, `-- --long`, `-- --only uncontended,refusal`, `-- --out folder`. DATABASE_URL for a
+ * server of your own, else an embedded one. It takes a few minutes; nothing else should run beside it.
  */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -17,13 +17,14 @@ import { scenarios } from './scenarios/scenarios.ts'
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    long: { type: 'boolean', default: false },
     only: { type: 'string' },
     rounds: { type: 'string' },
     'round-ms': { type: 'string' },
     out: { type: 'string' },
   },
 })
-const isQuick = values.quick
+const { quick: isQuick, long: isLong } = values
 const asked = {
   rounds: wholeNumber('rounds', values.rounds),
   roundMs: wholeNumber('round-ms', values['round-ms']),
@@ -44,7 +45,7 @@ try {
   )
   for (const scenario of chosen) {
     const rounds = chooseRounds(scenario, isQuick, asked)
-    const verdict = judge(await runScenario({ database, peers, isQuick }, scenario, rounds))
+    const verdict = judge(await runScenario({ database, peers, isQuick, isLong }, scenario, rounds))
     printVerdict(verdict)
     verdicts.push(verdict)
   }

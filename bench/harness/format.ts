@@ -12,3 +12,8 @@ export function formatNumber(value: number): string {
 export function formatRatio(value: number): string {
   return Number.isFinite(value) ? `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} ×` : '–'
 }
+
+/** Of a spread: 0.123 is 12 %. */
+export function formatPercent(part: number): string {
+  return Number.isFinite(part) ? `${Math.round(part * 100)} %` : '–'
+}

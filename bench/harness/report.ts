@@ -1,7 +1,7 @@
 /** The results as files: JSON for programs, a Markdown page with pictures for people. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { formatNumber, formatRatio } from './format.ts'
+import { formatNumber, formatPercent, formatRatio } from './format.ts'
 import type { Machine } from './machine.ts'
 import { plotVerdict } from './plot.ts'
 import type { Verdict } from './verdict.ts'
@@ -49,7 +49,7 @@ function section({ name, title, figure, better, rounds, roundMs, lines, goals, a
           line.contestant,
           formatRatio(line.ratio),
           formatNumber(line.median),
-          `${Math.round(line.spread * 100)} %`,
+          formatPercent(line.spread),
           ...also.map((what) => formatNumber(line.also[what] ?? Number.NaN)),
           line.how,
         ]),

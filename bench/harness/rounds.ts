@@ -1,6 +1,6 @@
 /**
  * Runs a scenario: each round all contestants in turn, so that a slow moment of the machine strikes all alike. A round that is not counted
- * comes first: caches and prepared statements are filled by it.
+ * comes first: caches and prepared statements are filled by it. Contestants that do no more than wait do so side by side.
  */
 import { type Bench, type Figures, type Runner, type Scenario, Unavailable } from './scenario.ts'
 
@@ -19,7 +19,7 @@ export function chooseRounds(
   asked: { rounds?: number | undefined; roundMs?: number | undefined } = {},
 ): RoundOptions {
   return {
-    rounds: asked.rounds ?? (isQuick ? Math.min(rounds, QUICK.rounds) : rounds),
+    rounds: asked.rounds ?? (isQuick ? Math.min(Math.ceil(rounds / 2), QUICK.rounds) : rounds),
     roundMs: asked.roundMs ?? (isQuick ? Math.min(roundMs, QUICK.roundMs) : roundMs),
   }
 }
@@ -38,31 +38,49 @@ export interface ScenarioResult extends RoundOptions {
   readonly absent: readonly { contestant: string; why: string }[]
 }
 
+interface Entry {
+  readonly runner: Runner
+  readonly isIdle: boolean
+  readonly outcome: { contestant: string; how: string; rounds: Figures[] }
+}
+
 export async function runScenario(
   bench: Bench,
   scenario: Scenario,
   { rounds, roundMs }: RoundOptions,
 ): Promise<ScenarioResult> {
-  const entered: { runner: Runner; outcome: { contestant: string; how: string; rounds: Figures[] } }[] = []
+  const entries: Entry[] = []
   const absent: { contestant: string; why: string }[] = []
   try {
-    for (const { name, how, open } of scenario.contestants) {
+    for (const { name, how, isIdle = false, open } of scenario.contestants) {
       try {
         const runner = await open(bench)
-        entered.push({ runner, outcome: { contestant: name, how, rounds: [] } })
+        entries.push({ runner, isIdle, outcome: { contestant: name, how, rounds: [] } })
       } catch (error) {
         if (!(error instanceof Unavailable)) throw error
         absent.push({ contestant: name, why: error.message })
       }
     }
-    for (const { runner } of entered) await runner.round(roundMs / 2)
+    const [busy, idle] = [entries.filter(({ isIdle }) => !isIdle), entries.filter(({ isIdle }) => isIdle)]
+    for (const { runner } of busy) await runAlone(runner, roundMs / 2)
     for (let round = 0; round < rounds; round++) {
       // Nobody always comes after the same one.
-      const order = [...entered.slice(round % entered.length), ...entered.slice(0, round % entered.length)]
-      for (const { runner, outcome } of order) outcome.rounds.push(await runner.round(roundMs))
+      const first = round % Math.max(1, busy.length)
+      for (const { runner, outcome } of [...busy.slice(first), ...busy.slice(0, first)]) {
+        outcome.rounds.push(await runAlone(runner, roundMs))
+      }
+      await Promise.all(idle.map(({ runner }) => runner.prepare?.(roundMs)))
+      await Promise.all(
+        idle.map(async ({ runner, outcome }) => outcome.rounds.push(await runner.round(roundMs))),
+      )
     }
   } finally {
-    for (const { runner } of entered) await runner.close()
+    for (const { runner } of entries) await runner.close()
   }
-  return { scenario, outcomes: entered.map(({ outcome }) => outcome), absent, rounds, roundMs }
+  return { scenario, outcomes: entries.map(({ outcome }) => outcome), absent, rounds, roundMs }
+}
+
+async function runAlone(runner: Runner, forMs: number): Promise<Figures> {
+  await runner.prepare?.(forMs)
+  return runner.round(forMs)
 }

@@ -8,6 +8,8 @@ export interface Bench {
   readonly peers: Peers
   /** A quick run is for seeing that everything runs: its figures say little. */
   readonly isQuick: boolean
+  /** What takes long may run, too. */
+  readonly isLong: boolean
 }
 
 /**
@@ -18,6 +20,8 @@ export type Figures = Readonly<Record<string, number | readonly number[]>>
 
 /** A contestant that is ready to run rounds. */
 export interface Runner {
+  /** Gets ready for a round of about that length: it is not measured. */
+  prepare?(forMs: number): Promise<void>
   /** Works for about that long. */
   round(forMs: number): Promise<Figures>
   close(): Promise<void>
@@ -28,6 +32,11 @@ export interface Contestant {
   readonly name: string
   /** What it does, and with which durability, in a few words. */
   readonly how: string
+  /**
+   * Its rounds are spent waiting, which takes nothing from the others: those of all such contestants run side by side, after the rounds
+   * of the others, and nothing is warmed up.
+   */
+  readonly isIdle?: boolean
   /** @throws Unavailable if what it needs is not installed. */
   open(bench: Bench): Promise<Runner>
 }

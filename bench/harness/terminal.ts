@@ -1,7 +1,7 @@
 /** A scenario's outcome in the terminal. */
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
-import { formatNumber, formatRatio } from './format.ts'
+import { formatNumber, formatPercent, formatRatio } from './format.ts'
 import type { Verdict } from './verdict.ts'
 
 export function printVerdict(verdict: Verdict): void {
@@ -16,7 +16,7 @@ export function printVerdict(verdict: Verdict): void {
       line.contestant,
       formatRatio(line.ratio),
       formatNumber(line.median),
-      `${Math.round(line.spread * 100)} %`,
+      formatPercent(line.spread),
       ...also.map((what) => formatNumber(line.also[what] ?? Number.NaN)),
     ])
   }

@@ -5,13 +5,19 @@ import { importPeer } from './packages.ts'
 import { freePorts, requireProgram, ServerProcess } from './server-process.ts'
 
 interface EtcdModule {
-  readonly Etcd3: new (options: { hosts: string }) => EtcdClient
+  readonly Etcd3: new (options: { hosts: string; grpcOptions: Record<string, unknown> }) => EtcdClient
 }
 
 interface EtcdLock {
   ttl(seconds: number): EtcdLock
   acquire(): Promise<EtcdLock>
   release(): Promise<void>
+}
+
+interface EtcdCampaign {
+  wait(): Promise<unknown>
+  resign(): Promise<void>
+  on(event: 'error', listener: () => void): void
 }
 
 export interface EtcdClient {
@@ -25,6 +31,7 @@ export interface EtcdClient {
   put(key: string): { value(value: string): { lease(id: string): unknown } }
   delete(): { key(key: string): PromiseLike<unknown> }
   lock(name: string): EtcdLock
+  election(name: string, ttl?: number): { campaign(value: string): EtcdCampaign }
   close(): void
 }
 
@@ -36,7 +43,7 @@ export interface EtcdServer {
 
 export async function startEtcd(): Promise<EtcdServer> {
   const program = requireProgram(['etcd'], 'etcd')
-  const { Etcd3 } = await importPeer<EtcdModule>('etcd3')
+  await importPeer('etcd3')
   const [clientPort, peerPort] = await freePorts(2)
   const server = new ServerProcess()
   const address = `http://127.0.0.1:${clientPort}`
@@ -57,9 +64,15 @@ export async function startEtcd(): Promise<EtcdServer> {
   })
   return {
     address,
-    connect: async () => new Etcd3({ hosts: address }),
+    connect: () => connectEtcd(address),
     stop: () => server.stop(),
   }
+}
+
+/** A client with a connection of its own, where the library would share one with all clients of the process. */
+export async function connectEtcd(address: string): Promise<EtcdClient> {
+  const { Etcd3 } = await importPeer<EtcdModule>('etcd3')
+  return new Etcd3({ hosts: address, grpcOptions: { 'grpc.use_local_subchannel_pool': 1 } })
 }
 
 async function transactions(server: EtcdServer, callers: number): Promise<Runner> {

@@ -17,17 +17,23 @@ interface RedisModule {
   readonly Redis: new (options: { host: string; port: number; enableAutoPipelining?: boolean }) => RedisClient
 }
 
-interface RedlockModule {
+interface RedlockLock {
+  extend(ttlMs: number): Promise<RedlockLock>
+  release(): Promise<unknown>
+}
+
+export interface RedlockModule {
   readonly default: new (
     clients: RedisClient[],
     options: { retryCount: number },
   ) => {
-    acquire(names: string[], ttlMs: number): Promise<{ release(): Promise<unknown> }>
+    acquire(names: string[], ttlMs: number): Promise<RedlockLock>
     on(event: 'error', listener: () => void): void
   }
 }
 
 export interface RedisServer {
+  readonly address: string
   connect(options?: { isPipelined?: boolean }): Promise<RedisClient>
   stop(): Promise<void>
 }
@@ -37,7 +43,7 @@ const RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call
 
 export async function startRedis(): Promise<RedisServer> {
   const program = requireProgram(['redis-server'], 'Redis')
-  const { Redis } = await importPeer<RedisModule>('ioredis')
+  await importPeer('ioredis')
   const [port = 0] = await freePorts(1)
   const server = new ServerProcess()
   server.start(program, [
@@ -54,15 +60,20 @@ export async function startRedis(): Promise<RedisServer> {
     '--save',
     '',
   ])
-  const connect = async ({ isPipelined = false } = {}) => {
-    const client = new Redis({ host: '127.0.0.1', port, enableAutoPipelining: isPipelined })
-    client.on('error', () => undefined)
-    client.defineCommand('release', { numberOfKeys: 1, lua: RELEASE })
-    await client.ping()
-    return client
-  }
+  const address = `redis://127.0.0.1:${port}`
+  const connect = (options?: { isPipelined?: boolean }) => connectRedis(address, options)
   await server.untilReady(async () => (await connect()).disconnect())
-  return { connect, stop: () => server.stop() }
+  return { address, connect, stop: () => server.stop() }
+}
+
+export async function connectRedis(address: string, { isPipelined = false } = {}): Promise<RedisClient> {
+  const { Redis } = await importPeer<RedisModule>('ioredis')
+  const { hostname: host, port } = new URL(address)
+  const client = new Redis({ host, port: Number(port), enableAutoPipelining: isPipelined })
+  client.on('error', () => undefined)
+  client.defineCommand('release', { numberOfKeys: 1, lua: RELEASE })
+  await client.ping()
+  return client
 }
 
 async function setAndDelete(

@@ -15,6 +15,7 @@ interface RawClient {
   create(path: string, data: Buffer, mode: number, callback: Callback<string>): void
   remove(path: string, version: number, callback: (error: Error | null) => void): void
   getChildren(path: string, callback: Callback<string[]>): void
+  exists(path: string, watcher: () => void, callback: Callback<unknown>): void
 }
 
 interface ZooKeeperModule {
@@ -35,10 +36,16 @@ export interface ZooKeeperClient {
   createPersistent(path: string): Promise<string>
   children(path: string): Promise<string[]>
   remove(path: string): Promise<void>
+  /** Waits for the end of a node, told by a watch. */
+  untilGone(path: string): Promise<void>
   close(): void
 }
 
+/** The client's default. */
+const SESSION_MS = 30_000
+
 export interface ZooKeeperServer {
+  readonly address: string
   connect(): Promise<ZooKeeperClient>
   stop(): Promise<void>
 }
@@ -46,7 +53,7 @@ export interface ZooKeeperServer {
 export async function startZooKeeper(): Promise<ZooKeeperServer> {
   const jar = requireProgram(['/usr/share/java/zookeeper.jar'], "ZooKeeper (Debian's package)")
   const java = requireProgram(['java'], 'Java')
-  const { default: module } = await importPeer<ZooKeeperModule>('node-zookeeper-client')
+  await importPeer('node-zookeeper-client')
   const [port] = await freePorts(1)
   const server = new ServerProcess()
   const [configuration, data] = [join(server.folder, 'conf'), join(server.folder, 'data')]
@@ -64,13 +71,16 @@ export async function startZooKeeper(): Promise<ZooKeeperServer> {
     'org.apache.zookeeper.server.quorum.QuorumPeerMain',
     join(configuration, 'zoo.cfg'),
   ])
-  const connect = () => connectTo(module, `127.0.0.1:${port}`)
+  const address = `127.0.0.1:${port}`
+  const connect = () => connectZooKeeper(address)
   await server.untilReady(async () => (await connect()).close())
-  return { connect, stop: () => server.stop() }
+  return { address, connect, stop: () => server.stop() }
 }
 
-async function connectTo(module: ZooKeeperModule['default'], address: string): Promise<ZooKeeperClient> {
-  const raw = module.createClient(address, { sessionTimeout: 30_000, retries: 0 })
+/** @param sessionMs - the server takes none below two of its ticks, 4 s */
+export async function connectZooKeeper(address: string, sessionMs = SESSION_MS): Promise<ZooKeeperClient> {
+  const { default: module } = await importPeer<ZooKeeperModule>('node-zookeeper-client')
+  const raw = module.createClient(address, { sessionTimeout: sessionMs, retries: 0 })
   await new Promise<void>((resolve, reject) => {
     const giveUp = setTimeout(() => {
       raw.close()
@@ -97,6 +107,13 @@ async function connectTo(module: ZooKeeperModule['default'], address: string): P
       ),
     remove: (path) =>
       new Promise((resolve, reject) => raw.remove(path, -1, (error) => (error ? reject(error) : resolve()))),
+    untilGone: (path) =>
+      new Promise((resolve, reject) =>
+        raw.exists(path, resolve, (error, found) => {
+          if (error) reject(error)
+          else if (!found) resolve()
+        }),
+      ),
     close: () => raw.close(),
   }
 }

@@ -1,0 +1,145 @@
+/** One name that all want: how quickly, and how fairly, it goes from hand to hand. */
+import type { Contender } from '../contenders/contender.ts'
+import { type MutexWay, openMutexContender } from '../contenders/elect.ts'
+import { openCampaignContender, openLockContender } from '../contenders/etcd.ts'
+import { openRedlockContender } from '../contenders/redlock.ts'
+import { openSqlContender, type SqlWay } from '../contenders/sql.ts'
+import { openRecipeContender } from '../contenders/zookeeper.ts'
+import { CONTEST_FIGURE, CONTEST_TOLD, openContest } from '../harness/contest.ts'
+import type { Bench, Contestant, Goal, Scenario } from '../harness/scenario.ts'
+
+/** What opens a contender, once what all of them need is up. */
+type Opener = (bench: Bench) => Promise<(index: number) => Promise<Contender>>
+
+const byMutex =
+  (way: MutexWay): Opener =>
+  async ({ database }) =>
+  () =>
+    openMutexContender(database.connectionString, way)
+
+const bySql =
+  (way: SqlWay): Opener =>
+  async ({ database }) =>
+  (index) =>
+    openSqlContender(database.connectionString, way, index)
+
+const QUEUE = 'pg-elect queue'
+const LINE = 'pg-elect line'
+const LOCK = 'etcd v3lock'
+const RECIPE = 'ZooKeeper lock recipe'
+
+interface Way {
+  readonly name: string
+  readonly how: string
+  readonly opener: Opener
+}
+
+const WAYS: readonly Way[] = [
+  {
+    name: QUEUE,
+    how: "mutex with wait: 'queue': the server's own lock queue, then a durable grant; a client for each",
+    opener: byMutex('queue'),
+  },
+  {
+    name: LINE,
+    how: "mutex as it is by default: the table's line, the releaser grants, durable; a client for each",
+    opener: byMutex('line'),
+  },
+  {
+    name: 'NOTIFY herd',
+    how: 'acquire_lease without waiting: all are told of a release, and all try',
+    opener: bySql('herd'),
+  },
+  {
+    name: LOCK,
+    how: "the server's lock service by gRPC, a session for each; durable",
+    opener: async ({ peers }) => {
+      const { address } = await peers.etcd()
+      return () => openLockContender(address)
+    },
+  },
+  {
+    name: 'npm etcd3 election',
+    how: 'campaign and resign: a lease for each campaign; durable',
+    opener: async ({ peers }) => {
+      const { address } = await peers.etcd()
+      return () => openCampaignContender(address)
+    },
+  },
+  {
+    name: RECIPE,
+    how: 'sequential nodes, each watches the one before it; durable',
+    opener: async ({ peers }) => {
+      const { address } = await peers.zooKeeper()
+      return () => openRecipeContender(address)
+    },
+  },
+  {
+    name: 'npm redlock',
+    how: 'one server, tries again after 100 to 300 ms, its default; fsync always',
+    opener: async ({ peers }) => {
+      const { address } = await peers.redis()
+      return () => openRedlockContender(address)
+    },
+  },
+]
+
+/** What the client adds, and what a lease adds to a lock. */
+const PARTS: readonly Way[] = [
+  { name: 'pg-elect queue, SQL alone', how: 'acquire_queued, release_queued', opener: bySql('queue') },
+  { name: 'pg-elect line, SQL alone', how: 'acquire_lease with wait, release_lease', opener: bySql('line') },
+  {
+    name: 'pg-elect fastMutex',
+    how: 'no more than the advisory lock: nothing is written, there is no token',
+    opener: byMutex('fast'),
+  },
+]
+
+const contestant = ({ how, opener }: Way, name: string, clients: number): Contestant => ({
+  name,
+  how,
+  open: async (bench) => openContest(clients, await opener(bench), `${name} ${clients}`),
+})
+
+const fair = (...contestants: string[]): Goal[] =>
+  contestants.flatMap((name) => [
+    { contestant: name, figure: 'Jain', atLeast: 0.99 },
+    { contestant: name, figure: 'overlaps', atMost: 0 },
+  ])
+
+const contest = (clients: number, goals: readonly Goal[], further: readonly Contestant[] = []): Scenario => ({
+  name: `hand-off-${clients}`,
+  title: `One name goes round among ${clients} clients`,
+  figure: CONTEST_FIGURE,
+  better: 'more',
+  alsoTold: CONTEST_TOLD,
+  contestants: [...WAYS.map((way) => contestant(way, way.name, clients)), ...further],
+  goals: [...goals, ...fair(QUEUE, LINE)],
+  rounds: 3,
+  roundMs: 300,
+})
+
+const FEWER = 16
+
+export const handOffs: readonly Scenario[] = [
+  contest(2, []),
+  contest(
+    FEWER,
+    [
+      { contestant: QUEUE, against: LOCK, ratio: 15 },
+      { contestant: QUEUE, against: RECIPE, ratio: 2.5 },
+      { contestant: LINE, against: RECIPE, ratio: 1.2 },
+    ],
+    PARTS.map((way) => contestant(way, way.name, FEWER)),
+  ),
+  contest(
+    64,
+    [
+      { contestant: QUEUE, against: `${QUEUE}, ${FEWER} clients`, ratio: 0.8 },
+      { contestant: LINE, against: `${LINE}, ${FEWER} clients`, ratio: 0.8 },
+    ],
+    WAYS.filter(({ name }) => name === QUEUE || name === LINE).map((way) =>
+      contestant(way, `${way.name}, ${FEWER} clients`, FEWER),
+    ),
+  ),
+]

@@ -1,7 +1,10 @@
 /** All scenarios, in the order in which they run and are told. */
 import type { Scenario } from '../harness/scenario.ts'
+import { handOffs } from './hand-off.ts'
+import { guardedRows, guardedTransactions } from './guarded.ts'
 import { refusal } from './refusal.ts'
 import { renewals } from './renewals.ts'
+import { renewalsWithListeners } from './renewals-listeners.ts'
 import { connections, oneProcess, uncontended } from './uncontended.ts'
 
 export const scenarios: readonly Scenario[] = [
@@ -17,4 +20,8 @@ export const scenarios: readonly Scenario[] = [
   refusal(16),
   refusal(64),
   renewals,
+  renewalsWithListeners,
+  guardedTransactions,
+  guardedRows,
+  ...handOffs,
 ]

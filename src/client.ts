@@ -11,6 +11,7 @@ import type { LeaseRequest } from './holding.ts'
 import { READING } from './hosts.ts'
 import { installSchema } from './install.ts'
 import type { Lease } from './lease.ts'
+import { LeaseCalls } from './lease-calls.ts'
 import { Line } from './line.ts'
 import { type CandidateInfo, getCandidates, requestStepDown } from './line-queries.ts'
 import { Notifier } from './notifier.ts'
@@ -119,8 +120,10 @@ export class PgElect extends Primitives implements AsyncDisposable {
     this.#workerHeartbeat = this.#startWorker()
     // One listener for each candidate and each term: many are no leak.
     setMaxListeners(0, this.#closing.signal)
+    const isLockedHere = (name: string) => this.#advisoryLocks.has(name)
     this.#context = {
       executor: this.#connection,
+      calls: new LeaseCalls({ executor: this.#connection, clock, isLockedHere }),
       heartbeat: this.#workerHeartbeat ?? this.#heartbeat,
       notifier: this.#notifier,
       line: new Line(this.#heartbeat, this.#notifier),
@@ -129,7 +132,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
       logger,
       held: new Set(),
       pending: new Set(),
-      isLockedHere: (name) => this.#advisoryLocks.has(name),
+      isLockedHere,
       closing: this.#closing.signal,
       holderLabel: holder,
       drainTimeoutMs,

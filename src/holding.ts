@@ -3,9 +3,10 @@ import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
 import type { Extension, LeaseHeartbeat } from './heartbeat.ts'
 import type { Random } from './jitter.ts'
+import type { LeaseCalls } from './lease-calls.ts'
 import { transferLease } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
-import { type Executor, type LeaseAnswer, type Metadata, releaseLease } from './queries.ts'
+import type { Executor, LeaseAnswer, Metadata } from './queries.ts'
 import type { ShareRequest } from './share-queries.ts'
 import type { Timing } from './timing.ts'
 import { Wakeup } from './wakeup.ts'
@@ -13,6 +14,8 @@ import { Wakeup } from './wakeup.ts'
 /** What leases of one client share. */
 export interface LeaseContext {
   readonly executor: Executor
+  /** Grants and releases, those of one moment together. */
+  readonly calls: LeaseCalls
   readonly heartbeat: LeaseHeartbeat
   readonly clock: Clock
   readonly random: Random
@@ -324,7 +327,8 @@ export class Holding implements AsyncDisposable {
   }
 
   #releaseHere(): Promise<boolean> {
-    return releaseLease(this.#context.executor, this, { timeoutMs: this.timing.queryTimeoutMs })
+    const { name, token, timing } = this
+    return this.#context.calls.release({ name, token }, timing.queryTimeoutMs)
   }
 
   #watchDeadline(): void {

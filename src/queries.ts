@@ -8,9 +8,11 @@ import {
   type ExecuteOptions,
   type Executor,
   expiresInMs,
+  fixed,
   type Int8,
   integer,
   interval,
+  intervalText,
   only,
   run,
 } from './sql-call.ts'
@@ -111,16 +113,59 @@ export interface AcquireRequest {
   readonly backend?: number | undefined
 }
 
+const acquireCall = fixed<
+  CandidacyRow,
+  [string, string, string, string | null, boolean, number, number | null]
+>(
+  (name, holder, ttl, metadata, wait, priority, backend) =>
+    sql`SELECT ${name}::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_lease(name => ${name}, holder => ${holder}, ttl => ${ttl}::interval, metadata => ${metadata}::jsonb, wait => ${wait}, priority => ${priority}, backend => ${backend})`,
+)
+
 /** `elect.acquire_lease` */
 export async function acquireLease(
   executor: Executor,
   request: AcquireRequest,
   options?: ExecuteOptions,
 ): Promise<Candidacy> {
-  const { name, holder, ttlMs, priority } = request
-  const call = sql<CandidacyRow>`SELECT ${name}::text AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_lease(name => ${name}, holder => ${holder}, ttl => ${interval(ttlMs)}, metadata => ${toJson(request.metadata)}::jsonb, wait => ${priority !== undefined}, priority => ${priority ?? 0}, backend => ${request.backend ?? null})`
-  return toCandidacy(await only(run(executor, call, options)))
+  const { name, holder, ttlMs, metadata, priority, backend = null } = request
+  const [ttl, waits] = [intervalText(ttlMs), priority !== undefined]
+  const rows = acquireCall(
+    executor,
+    options,
+    name,
+    holder,
+    ttl,
+    toJson(metadata),
+    waits,
+    priority ?? 0,
+    backend,
+  )
+  return toCandidacy(await only(rows))
 }
+
+const acquireManyCall = fixed<CandidacyRow, [string[], string[], string[], (string | null)[] | null]>(
+  (names, holders, ttls, metadata) =>
+    sql`SELECT name AS lease, granted, holder, token, version, metadata, ${expiresInMs}, rank FROM elect.acquire_leases(names => ${names}::text[], holders => ${holders}::text[], ttls => ${ttls}::interval[], metadata_list => ${metadata}::jsonb[])`,
+)
+
+/** `elect.acquire_leases`, without places in line. @returns how to read each answer, in the order of the requests. */
+export async function acquireLeases(
+  executor: Executor,
+  requests: readonly Omit<AcquireRequest, 'priority' | 'backend'>[],
+  options?: ExecuteOptions,
+): Promise<(() => Candidacy)[]> {
+  const names = requests.map(({ name }) => name)
+  const holders = requests.map(({ holder }) => holder)
+  const ttls = requests.map(({ ttlMs }) => intervalText(ttlMs))
+  const isPlain = requests.every(({ metadata }) => metadata === undefined)
+  const metadata = isPlain ? null : requests.map((request) => toJson(request.metadata))
+  const rows = await acquireManyCall(executor, options, names, holders, ttls, metadata)
+  return rows.map((row) => () => toCandidacy(row))
+}
+
+const releaseCall = fixed<{ released: boolean }, [string, number]>(
+  (name, token) => sql`SELECT elect.release_lease(name => ${name}, token => ${token}::bigint) AS released`,
+)
 
 /** `elect.release_lease` */
 export async function releaseLease(
@@ -128,10 +173,24 @@ export async function releaseLease(
   request: { name: string; token: number },
   options?: ExecuteOptions,
 ): Promise<boolean> {
-  const call = sql<{
-    released: boolean
-  }>`SELECT elect.release_lease(name => ${request.name}, token => ${request.token}::bigint) AS released`
-  return (await only(run(executor, call, options))).released
+  return (await only(releaseCall(executor, options, request.name, request.token))).released
+}
+
+const releaseManyCall = fixed<{ released: boolean | null }, [string[], number[]]>(
+  (names, tokens) =>
+    sql`SELECT released FROM elect.release_leases(names => ${names}::text[], tokens => ${tokens}::bigint[])`,
+)
+
+/** `elect.release_leases`: in the order of the requests; null: another transaction is at the row, and that one is to be asked alone. */
+export async function releaseLeases(
+  executor: Executor,
+  requests: readonly { name: string; token: number }[],
+  options?: ExecuteOptions,
+): Promise<(boolean | null)[]> {
+  const names = requests.map(({ name }) => name)
+  const tokens = requests.map(({ token }) => token)
+  const rows = await releaseManyCall(executor, options, names, tokens)
+  return rows.map(({ released }) => released)
 }
 
 /** What a reader can know of a lease. */

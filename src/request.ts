@@ -3,6 +3,7 @@ import type { Instant } from './clock.ts'
 import { remainingMs } from './deadline.ts'
 import { keepOpen, type LeaseContext, type LeaseRequest, trustIn } from './holding.ts'
 import { Lease } from './lease.ts'
+import { NOBODY_KNOWN } from './lease-calls.ts'
 import { getCandidacy } from './line-queries.ts'
 import { acquireLease, type Candidacy, releaseLease } from './queries.ts'
 import { acquireShare } from './share-queries.ts'
@@ -20,9 +21,14 @@ export async function requestLease(
   standing?: { backend: number | undefined },
 ): Promise<Lease | Candidacy> {
   const ask = async () => {
-    const { executor } = context
+    const { executor, calls } = context
     const { timing, share } = request
     if (context.isLockedHere(request.name)) return NOBODY_KNOWN
+    if (standing === undefined && share === undefined) {
+      const asked = { ...request, ttlMs: timing.ttlMs }
+      const { answer, sentAt } = await calls.acquire(asked, timing.queryTimeoutMs)
+      return received(context, request, sentAt, answer)
+    }
     const sentAt = context.clock.now()
     const asked = {
       ...request,
@@ -67,18 +73,6 @@ export async function lookForLease(context: LeaseContext, request: LeaseRequest)
     return received(context, request, sentAt, candidacy)
   }
   return keepOpen(context, ask())
-}
-
-/** As the database answers another session while the advisory lock is held. */
-const NOBODY_KNOWN: Candidacy = {
-  granted: false,
-  holder: null,
-  token: null,
-  version: null,
-  metadata: null,
-  expiresInMs: null,
-  lease: null,
-  rank: null,
 }
 
 /**

@@ -47,6 +47,32 @@ export function run<Row>(
   return executor.execute(call.compile(compiler), options)
 }
 
+/**
+ * A call that is made very often: its text is compiled once, as only what is passed differs.
+ *
+ * @param write - writes the call; its arguments stand for those that are passed each time
+ */
+export function fixed<Row, Values extends readonly unknown[]>(
+  write: (...standIns: { [Place in keyof Values]: StandIn }) => RawBuilder<Row>,
+): (executor: Executor, options: ExecuteOptions | undefined, ...values: Values) => Promise<Row[]> {
+  let compiled: CompiledQuery<Row> | undefined
+  let places: readonly number[] = []
+  return (executor, options, ...values) => {
+    if (compiled === undefined) {
+      const standIns = values.map((_, place): StandIn => ({ place }))
+      compiled = write(...(standIns as { [Place in keyof Values]: StandIn })).compile(compiler)
+      places = compiled.parameters.map((parameter) => (parameter as StandIn).place)
+    }
+    const parameters = places.map((place) => values[place])
+    return executor.execute({ ...compiled, parameters }, options)
+  }
+}
+
+/** Stands in the text of a {@link fixed} call for the value of that place. */
+interface StandIn {
+  readonly place: number
+}
+
 export async function only<Row>(rows: Promise<Row[]>): Promise<Row> {
   const [row] = await rows
   if (row === undefined) throw new TypeError('expected one row, got none')
@@ -54,7 +80,11 @@ export async function only<Row>(rows: Promise<Row[]>): Promise<Row> {
 }
 
 export function interval(ttlMs: number | null | undefined): RawBuilder<unknown> {
-  return sql`${ttlMs == null ? null : `${ttlMs} milliseconds`}::interval`
+  return sql`${ttlMs == null ? null : intervalText(ttlMs)}::interval`
+}
+
+export function intervalText(ttlMs: number): string {
+  return `${ttlMs} milliseconds`
 }
 
 export function integer(value: Int8 | null): number | null {

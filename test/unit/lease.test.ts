@@ -160,10 +160,11 @@ describe('a request', () => {
   test('whose yes comes after its deadline is refused: a late yes is a no', async () => {
     const process = new StubProcess()
     process.database.keepsTimeouts = false
-    const held = process.database.hold('acquire_lease')
+    const asked = process.database.hold('acquire_lease')
     const asking = requestLease(process.context, process.request())
+    const held = await asked
     process.clock.pass(DEADLINE_MS)
-    ;(await held).answer(grantedRow(5))
+    held.answer(grantedRow(5))
     expect(await asking).toMatchObject({ granted: false, holder: 'me' })
     expect(process.clock.pendingTimers).toBe(0)
   })

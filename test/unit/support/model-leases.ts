@@ -49,7 +49,7 @@ export class ModelLeases {
   /** Answers for a {@link ScriptedDatabase}, in the session that it has at the time. */
   answers(backend: () => number = () => 0): Record<string, Answer> {
     const told = (asked: Call['arguments']) => Number(asked.backend ?? backend())
-    return {
+    return withBatches({
       acquire_lease: ({ arguments: asked }: Call) => {
         const waiting =
           asked.wait === true ? { priority: Number(asked.priority), backend: told(asked) } : undefined
@@ -97,7 +97,7 @@ export class ModelLeases {
         (asked.names as string[]).map((name) => ({ name, channel: channelOf(name) })),
       listen_here: () => [{ channel: sessionChannelOf(backend()), backend: backend() }],
       unlisten: [],
-    }
+    })
   }
 
   /** @param waiting - how it stands in line if it is refused */
@@ -269,6 +269,29 @@ export class ModelLeases {
       listener(channelOf(name), message)
       if (backend !== undefined) listener(sessionChannelOf(backend), message)
     }
+  }
+}
+
+/** Adds the functions that decide for many leases, one after the other as the others do. */
+export function withBatches(answers: Record<string, Answer>): Record<string, Answer> {
+  const one = (call: Call, name: string, asked: Call['arguments']): object => {
+    const answer = answers[name] as (call: Call) => readonly object[]
+    return answer({ ...call, name, arguments: asked })[0] as object
+  }
+  const names = ({ arguments: asked }: Call) => asked.names as string[]
+  return {
+    ...answers,
+    acquire_leases: (call) => {
+      const { holders, ttls, metadata_list: metadata } = call.arguments as Record<string, string[] | null>
+      return names(call).map((name, index) => {
+        const asked = { name, holder: holders?.[index], ttl: ttls?.[index], metadata: metadata?.[index] }
+        return one(call, 'acquire_lease', asked)
+      })
+    },
+    release_leases: (call) => {
+      const tokens = call.arguments.tokens as number[]
+      return names(call).map((name, index) => one(call, 'release_lease', { name, token: tokens[index] }))
+    },
   }
 }
 

@@ -3,6 +3,7 @@ import { Heartbeat } from '../../../src/heartbeat.ts'
 import type { LeaseRequest } from '../../../src/holding.ts'
 import type { Random } from '../../../src/jitter.ts'
 import { Lease } from '../../../src/lease.ts'
+import { LeaseCalls } from '../../../src/lease-calls.ts'
 import { Line } from '../../../src/line.ts'
 import { Notifier } from '../../../src/notifier.ts'
 import type { ResolvedElectionOptions } from '../../../src/options.ts'
@@ -70,6 +71,7 @@ export class StubProcess {
     this.context = {
       ...parts,
       executor: this.database,
+      calls: new LeaseCalls({ executor: this.database, clock, isLockedHere: () => false }),
       heartbeat: this.heartbeat,
       notifier,
       line: new Line(this.heartbeat, notifier),

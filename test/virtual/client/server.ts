@@ -2,8 +2,8 @@
  * The database as the clients see it: the rules that are compared with the SQL in `../sql`, on a clock of the server's own, with
  * sessions and notifications, and with a past to which a fail-over can take it back.
  */
-import { channelOf, ModelLeases, sessionChannelOf } from '../../unit/support/model-leases.ts'
-import type { Answer as ScriptedAnswer, Call } from '../../unit/support/scripted-database.ts'
+import { channelOf, ModelLeases, sessionChannelOf, withBatches } from '../../unit/support/model-leases.ts'
+import type { Call, Answer as ScriptedAnswer } from '../../unit/support/scripted-database.ts'
 import type { StubClock } from '../../unit/support/stub-clock.ts'
 import { ShareRules } from '../sql/share-rules.ts'
 import type { Answer, Lease } from '../sql/tables.ts'
@@ -54,7 +54,7 @@ export class Server extends ModelLeases {
   override answers(backend: () => number = () => 0): Record<string, ScriptedAnswer> {
     const now = () => new CallTime(this.#time.trueMs, 0)
     const at = () => this.#time.trueMs
-    return {
+    return withBatches({
       ...super.answers(backend),
       acquire_lease: ({ arguments: asked }: Call) => {
         const name = `${asked.name}`
@@ -124,7 +124,7 @@ export class Server extends ModelLeases {
           },
         ]
       },
-    }
+    })
   }
 
   readonly #stepDown = new Set<number>()

@@ -1,0 +1,201 @@
+/**
+ * What callers of one process ask for in the same moment travels as one statement.
+ *
+ * Nobody waits for company: what is asked for while no statement of its kind is under way is sent in the same turn of the event loop.
+ * What is asked for meanwhile gathers, and goes as soon as that has been answered. So statements grow with the load by themselves.
+ *
+ * Each caller keeps an answer and an error of its own. What the server says of a statement of many says nothing yet of each of them:
+ * nothing of it was written, and each is asked alone.
+ */
+import type { Clock, Instant, Timer } from './clock.ts'
+import { ClosedError, ConnectionError } from './errors.ts'
+import type { ExecuteOptions } from './sql-call.ts'
+
+/** How requests of one kind are asked, decided, and answered. */
+export interface Kind<Request, Answer> {
+  /** Asks for one, in its own statement. */
+  one(request: Request, options: ExecuteOptions): Promise<Answer>
+  /** Asks for several in one statement. @returns how to read the answer of each, in their order; undefined: that one has to be asked alone. */
+  many(
+    requests: readonly Request[],
+    options: ExecuteOptions,
+  ): Promise<readonly ((() => Answer) | undefined)[]>
+  /** What need not be asked, as this process knows the answer at the moment of sending. */
+  known?(request: Request): Answer | undefined
+  /** Called before a statement is sent. */
+  beforeSending?(): void
+}
+
+/** An answer, and when the statement that it answers was sent, or a moment before. */
+export interface Answered<Answer> {
+  readonly answer: Answer
+  readonly sentAt: Instant
+}
+
+interface Waiting<Request, Answer> {
+  readonly request: Request
+  readonly timeoutMs: number
+  /** Until when it has to be sent, by the monotonic clock. */
+  readonly dueAtMs: number
+  resolve(answered: Answered<Answer>): void
+  reject(error: unknown): void
+}
+
+/** More in one statement take no less time each, and those behind them wait for longer. */
+const TOGETHER_MAX = 500
+
+/** One is served while the callers of the other take in its answers. */
+const UNDER_WAY_MAX = 2
+
+export class Coalescer<Request, Answer> {
+  readonly #kind: Kind<Request, Answer>
+  readonly #clock: Clock
+  #waiting: Waiting<Request, Answer>[] = []
+  #underWay = 0
+  #isScheduled = false
+  #timer: Timer | undefined
+  #timerDueAtMs = Number.POSITIVE_INFINITY
+
+  constructor(kind: Kind<Request, Answer>, clock: Clock) {
+    this.#kind = kind
+    this.#clock = clock
+  }
+
+  /**
+   * Asks, together with whoever asks in the same moment.
+   *
+   * @param timeoutMs - how long it may wait to be sent, and then stay unanswered
+   * @throws ConnectionError that says that nothing was done, if those before it took that long.
+   */
+  ask(request: Request, timeoutMs: number): Promise<Answered<Answer>> {
+    return new Promise((resolve, reject) => {
+      const dueAtMs = this.#clock.now().monotonicMs + timeoutMs
+      this.#waiting.push({ request, timeoutMs, dueAtMs, resolve, reject })
+      if (this.#underWay < UNDER_WAY_MAX) this.#schedule()
+      else if (dueAtMs < this.#timerDueAtMs) this.#arm(dueAtMs, timeoutMs)
+    })
+  }
+
+  /** Sends what waits, whatever is under way: something is about to be sent that must not overtake it. */
+  sendNow(): void {
+    while (this.#waiting.length > 0) void this.#sendNext()
+  }
+
+  /** Once all that runs in this turn has asked: the answers of one statement set off the next requests. */
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    process.nextTick(this.#sendAll)
+  }
+
+  readonly #sendAll = (): void => {
+    this.#isScheduled = false
+    while (this.#waiting.length > 0 && this.#underWay < UNDER_WAY_MAX) void this.#sendNext()
+    if (this.#waiting.length > 0) this.#armForEarliest(this.#clock.now().monotonicMs)
+  }
+
+  async #sendNext(): Promise<void> {
+    this.#underWay += 1
+    try {
+      this.#kind.beforeSending?.()
+      const group = this.#take()
+      const sentAt = this.#clock.now()
+      const unknown = group.filter((one) => !this.#isKnown(one, sentAt))
+      const [first] = unknown
+      if (unknown.length > 1) await this.#askTogether(unknown, sentAt)
+      else if (first !== undefined) await this.#askAlone(first, sentAt)
+    } finally {
+      this.#underWay -= 1
+      if (this.#waiting.length > 0) this.#schedule()
+    }
+  }
+
+  #take(): readonly Waiting<Request, Answer>[] {
+    const group = this.#waiting.splice(0, TOGETHER_MAX)
+    if (this.#waiting.length === 0) this.#disarm()
+    return group
+  }
+
+  #isKnown({ request, resolve }: Waiting<Request, Answer>, sentAt: Instant): boolean {
+    const answer = this.#kind.known?.(request)
+    if (answer !== undefined) resolve({ answer, sentAt })
+    return answer !== undefined
+  }
+
+  async #askAlone(one: Waiting<Request, Answer>, sentAt: Instant): Promise<void> {
+    try {
+      const answer = await this.#kind.one(one.request, { timeoutMs: one.timeoutMs })
+      one.resolve({ answer, sentAt })
+    } catch (error) {
+      one.reject(error)
+    }
+  }
+
+  async #askTogether(group: readonly Waiting<Request, Answer>[], sentAt: Instant): Promise<void> {
+    let timeoutMs = Number.POSITIVE_INFINITY
+    for (const one of group) timeoutMs = Math.min(timeoutMs, one.timeoutMs)
+    let answers: readonly ((() => Answer) | undefined)[]
+    try {
+      const requests = group.map(({ request }) => request)
+      answers = await this.#kind.many(requests, { timeoutMs })
+    } catch (error) {
+      // The connection: the same for all of them, and asking again is for those above.
+      if (error instanceof ConnectionError || error instanceof ClosedError) {
+        for (const { reject } of group) reject(error)
+        return
+      }
+      answers = []
+    }
+    const alone: Promise<void>[] = []
+    for (const [place, one] of group.entries()) {
+      const read = answers[place]
+      if (read === undefined) alone.push(this.#askAlone(one, this.#clock.now()))
+      else settle(one, read, sentAt)
+    }
+    await Promise.all(alone)
+  }
+
+  #armForEarliest(nowMs: number): void {
+    let earliestMs = Number.POSITIVE_INFINITY
+    for (const { dueAtMs } of this.#waiting) earliestMs = Math.min(earliestMs, dueAtMs)
+    this.#arm(earliestMs, earliestMs - nowMs)
+  }
+
+  #arm(dueAtMs: number, delayMs: number): void {
+    this.#disarm()
+    this.#timerDueAtMs = dueAtMs
+    this.#timer = this.#clock.setTimer(() => this.#giveUp(), delayMs)
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#timerDueAtMs = Number.POSITIVE_INFINITY
+  }
+
+  /** Whoever has waited for too long is told so; it was not asked for. */
+  #giveUp(): void {
+    this.#disarm()
+    const nowMs = this.#clock.now().monotonicMs
+    const late = this.#waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs)
+    this.#waiting = this.#waiting.filter(({ dueAtMs }) => dueAtMs > nowMs)
+    for (const { timeoutMs, reject } of late) {
+      const message = `No answer from the database: what was asked before took longer than ${timeoutMs} ms`
+      reject(new ConnectionError(message, { mayHaveTakenEffect: false }))
+    }
+    if (this.#waiting.length > 0) this.#armForEarliest(nowMs)
+  }
+}
+
+/** One answer that cannot be read is the error of its own caller. */
+function settle<Request, Answer>(
+  { resolve, reject }: Waiting<Request, Answer>,
+  read: () => Answer,
+  sentAt: Instant,
+): void {
+  try {
+    resolve({ answer: read(), sentAt })
+  } catch (error) {
+    reject(error)
+  }
+}

@@ -1,0 +1,80 @@
+/** How grants and releases are asked for: those of one moment together, and those that wait in line, or are shares, by themselves. */
+
+import type { Clock } from './clock.ts'
+import { type Answered, Coalescer } from './coalesce.ts'
+import {
+  type AcquireRequest,
+  acquireLease,
+  acquireLeases,
+  type Candidacy,
+  type Executor,
+  releaseLease,
+  releaseLeases,
+} from './queries.ts'
+
+/** A grant that is given back. */
+interface ReleaseRequest {
+  readonly name: string
+  readonly token: number
+}
+
+interface LeaseCallsDependencies {
+  readonly executor: Executor
+  readonly clock: Clock
+  /** Whether this process has the advisory lock of that name, which would let its own session in. */
+  readonly isLockedHere: (name: string) => boolean
+}
+
+/** As the database answers another session while the advisory lock is held. */
+export const NOBODY_KNOWN: Candidacy = {
+  granted: false,
+  holder: null,
+  token: null,
+  version: null,
+  metadata: null,
+  expiresInMs: null,
+  lease: null,
+  rank: null,
+}
+
+export class LeaseCalls {
+  readonly #grants: Coalescer<AcquireRequest, Candidacy>
+  readonly #releases: Coalescer<ReleaseRequest, boolean>
+
+  constructor({ executor, clock, isLockedHere }: LeaseCallsDependencies) {
+    this.#releases = new Coalescer<ReleaseRequest, boolean>(
+      {
+        one: (request, options) => releaseLease(executor, request, options),
+        async many(requests, options) {
+          const answers = await releaseLeases(executor, requests, options)
+          return answers.map((released) => (released === null ? undefined : () => released))
+        },
+      },
+      clock,
+    )
+    this.#grants = new Coalescer<AcquireRequest, Candidacy>(
+      {
+        one: (request, options) => acquireLease(executor, request, options),
+        many: (requests, options) => acquireLeases(executor, requests, options),
+        // Seen when it is sent, not when it was asked for.
+        known: ({ name }) => (isLockedHere(name) ? NOBODY_KNOWN : undefined),
+        // Whoever gives a lease back and asks for it again without waiting for the answer finds it vacant.
+        beforeSending: () => this.#releases.sendNow(),
+      },
+      clock,
+    )
+  }
+
+  /** Asks once for a lease, without a place in line. @throws as the executor does. */
+  acquire(
+    request: Omit<AcquireRequest, 'priority' | 'backend'>,
+    timeoutMs: number,
+  ): Promise<Answered<Candidacy>> {
+    return this.#grants.ask({ ...request, priority: undefined }, timeoutMs)
+  }
+
+  /** Gives a lease back. @returns whether it was held. @throws as the executor does. */
+  async release(request: ReleaseRequest, timeoutMs: number): Promise<boolean> {
+    return (await this.#releases.ask(request, timeoutMs)).answer
+  }
+}

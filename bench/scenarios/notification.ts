@@ -1,0 +1,198 @@
+/**
+ * How soon a follower is told: from the moment at which a release is sent until the follower's callback has read that nobody leads. The other
+ * sessions of its database listen, each to the channel of its own lease; the server wakes all of them for each notification.
+ */
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
+import type { BenchDatabase } from '../harness/bench-database.ts'
+import { closeAll, openElect } from '../harness/elect.ts'
+import { requireTime } from '../harness/quick.ts'
+import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
+import { toldQuantile } from '../harness/told.ts'
+
+const FIGURE = 'p50 ms'
+/** The same, from the moment at which the release is answered, and so known to be committed, to whoever releases. */
+const SINCE_ANSWER = 'p50 ms since the answer'
+/** One way, to a session among the same listeners that does nothing else. */
+const RAW = 'raw NOTIFY p50 ms'
+/** The server wakes listeners in an order of its own: followers stand among the others in so many places. */
+const FOLLOWERS = 5
+const CONNECTS_AT_ONCE = 10
+/** All listeners have been woken, and are quiet again, before the next one is timed. */
+const QUIET_MS_EACH = 0.05
+const TOO_MANY_CONNECTIONS = '53300'
+
+/** One who follows a lease. */
+interface Follower {
+  readonly lease: string
+  /** Settles at the next change, with its moment. */
+  told(): Promise<number>
+  close(): Promise<void>
+}
+
+async function follow(bench: Bench, lease: string): Promise<Follower> {
+  const client = openElect(bench)
+  const changes = client.election(lease).observe()
+  await changes.next()
+  return {
+    lease,
+    async told() {
+      await changes.next()
+      return performance.now()
+    },
+    close: () => client.close(),
+  }
+}
+
+async function following(bench: Bench, listeners: number): Promise<Runner> {
+  const database = await bench.database.another()
+  const own = { ...bench, database }
+  const sender = await database.connect()
+  const crowd: pg.Client[] = []
+  const followers: Follower[] = []
+  const raws: pg.Client[] = []
+  const close = async () => {
+    await closeAll(followers)
+    await Promise.all([sender, ...raws, ...crowd].map((session) => session.end()))
+    await database.drop()
+  }
+  try {
+    const places = Math.min(FOLLOWERS, listeners)
+    for (let place = 0; place < places; place++) {
+      followers.push(await follow(own, `followed ${place}`))
+      if (place % 2 === 0) raws.push(await database.connect())
+      await gather(database, crowd, Math.floor(((listeners - places) * (place + 1)) / places))
+    }
+  } catch (error) {
+    await close()
+    if ((error as { code?: string }).code !== TOO_MANY_CONNECTIONS) throw error
+    throw new Unavailable(`the server does not take ${listeners} connections (max_connections)`)
+  }
+  const quietMs = listeners * QUIET_MS_EACH
+  const quiet = async () => (quietMs >= 1 ? sleep(quietMs) : undefined)
+  let count = 0
+  return {
+    async round(forMs) {
+      const timesMs: number[] = []
+      const sinceAnswerMs: number[] = []
+      const rawMs: number[] = []
+      for (const startMs = performance.now(); performance.now() - startMs < forMs; count++) {
+        const follower = followers[count % followers.length] as Follower
+        const token = await granted(sender, follower)
+        await quiet()
+        const { sentMs, answeredMs, toldMs } = await timeRelease(sender, follower, token)
+        timesMs.push(toldMs - sentMs)
+        sinceAnswerMs.push(toldMs - answeredMs)
+        await quiet()
+        rawMs.push(await timeRaw(sender, raws[count % raws.length] as pg.Client))
+        await quiet()
+      }
+      return { [FIGURE]: timesMs, [SINCE_ANSWER]: sinceAnswerMs, [RAW]: rawMs }
+    },
+    close,
+  }
+}
+
+/** Sessions that listen, each to another lease, until there are so many. */
+async function gather(database: BenchDatabase, crowd: pg.Client[], count: number): Promise<void> {
+  while (crowd.length < count) {
+    const few = Array.from({ length: Math.min(CONNECTS_AT_ONCE, count - crowd.length) }, () =>
+      database.connect(),
+    )
+    for (const session of await Promise.all(few)) {
+      await session.query('SELECT elect.listen(ARRAY[$1])', [`other ${crowd.length}`])
+      crowd.push(session)
+    }
+  }
+}
+
+async function granted(sender: pg.Client, { lease, told }: Follower): Promise<string> {
+  const text = "SELECT token FROM elect.acquire_lease($1, 'leader', '1 hour')"
+  const [{ rows }] = await Promise.all([sender.query({ name: 'acquire', text, values: [lease] }), told()])
+  return rows[0].token
+}
+
+async function timeRelease(
+  sender: pg.Client,
+  { lease, told }: Follower,
+  token: string,
+): Promise<{ sentMs: number; answeredMs: number; toldMs: number }> {
+  const text = 'SELECT elect.release_lease($1, $2)'
+  const telling = told()
+  const sentMs = performance.now()
+  const answering = sender
+    .query({ name: 'release', text, values: [lease, token] })
+    .then(() => performance.now())
+  const [toldMs, answeredMs] = await Promise.all([telling, answering])
+  return { sentMs, answeredMs, toldMs }
+}
+
+async function timeRaw(sender: pg.Client, listener: pg.Client): Promise<number> {
+  await listener.query('LISTEN raw')
+  const hearing = once(listener, 'notification').then(() => performance.now())
+  const sentMs = performance.now()
+  const answered = sender.query('NOTIFY raw')
+  const heardMs = await hearing
+  await answered
+  await listener.query('UNLISTEN raw')
+  return heardMs - sentMs
+}
+
+/** There and back, between two sessions that have the server for themselves. */
+async function rawRoundTrips({ database: shared }: Bench): Promise<Runner> {
+  const database = await shared.another()
+  const [here, there] = [await database.connect(), await database.connect()]
+  await here.query('LISTEN here')
+  await there.query('LISTEN there')
+  there.on('notification', () => void there.query('NOTIFY here'))
+  return {
+    async round(forMs) {
+      const timesMs: number[] = []
+      for (const startMs = performance.now(); performance.now() - startMs < forMs; ) {
+        const back = once(here, 'notification')
+        const sentMs = performance.now()
+        await here.query('NOTIFY there')
+        await back
+        timesMs.push(performance.now() - sentMs)
+      }
+      return { [FIGURE]: timesMs }
+    },
+    async close() {
+      await Promise.all([here.end(), there.end()])
+      await database.drop()
+    },
+  }
+}
+
+const contestant = (listeners: number, isLong = false): Contestant => ({
+  name: `pg-elect, ${listeners.toLocaleString('en-US')} listening`,
+  how: 'release_lease to the next value of election.observe(), which has read the lease again',
+  async open(bench) {
+    if (isLong) requireTime(bench)
+    return following(bench, listeners)
+  },
+})
+
+export const notification: Scenario = {
+  name: 'notification',
+  title: 'A follower is told of a release, by how many sessions listen to leases of their own',
+  figure: FIGURE,
+  better: 'less',
+  rounds: 3,
+  alsoTold: [toldQuantile('p99 ms', FIGURE, 0.99), SINCE_ANSWER, RAW],
+  contestants: [
+    {
+      name: 'raw NOTIFY',
+      how: 'there and back between two sessions, one NOTIFY each way',
+      open: rawRoundTrips,
+    },
+    contestant(1),
+    contestant(100),
+    contestant(1000, true),
+  ],
+  goals: [
+    { contestant: 'pg-elect, 1 listening', against: 'raw NOTIFY', ratio: 1.3 },
+    { contestant: 'pg-elect, 1,000 listening', figure: FIGURE, atMost: 3 },
+  ],
+}

@@ -1,0 +1,48 @@
+/** A table full of leases, written by one statement, as if many processes had taken them. */
+import type pg from 'pg'
+
+/** Names of 22 bytes and holders of 24, as the client makes them. */
+export const leaseName = (index: number): string => `billing/tenant-${String(index).padStart(7, '0')}`
+
+export interface FillOptions {
+  readonly count: number
+  /** So many processes hold them in turns. */
+  readonly holders: number
+  /** Those with an even number have expired: anybody may take them. */
+  readonly isHalfExpired: boolean
+}
+
+/** Leaves the table as it is some time after a vacuum and a checkpoint. For a role that may write the table, so not for users. */
+export async function fillLeases(session: pg.Client, options: FillOptions): Promise<void> {
+  const { count, holders, isHalfExpired } = options
+  // Whatever else stands in a row is copied from one that the product itself has written.
+  await session.query("SELECT elect.acquire_lease('pattern', 'pattern', '24 hours')")
+  const { rows } = await session.query<{ column: string }>(
+    `SELECT quote_ident(attname) AS column FROM pg_attribute WHERE attrelid = 'elect.leases'::regclass AND attnum > 0 AND NOT attisdropped`,
+  )
+  const made: Readonly<Record<string, string>> = {
+    name: "'billing/tenant-' || to_char(i, 'FM0000000')",
+    holder: `'worker-' || to_char(i % ${holders}, 'FM0000') || ':4711:' || substr(md5((i % ${holders})::text), 1, 8)`,
+    token: 'p.token - i',
+    version: 'p.version - i',
+    ...(isHalfExpired && { expires_at: 'CASE WHEN i % 2 = 0 THEN clock_timestamp() ELSE p.expires_at END' }),
+  }
+  const columns = rows.map(({ column }) => column)
+  await session.query(
+    `INSERT INTO elect.leases (${columns.join(', ')})
+    SELECT ${columns.map((column) => made[column] ?? `p.${column}`).join(', ')}
+    FROM generate_series(1, $1::integer) AS i, elect.leases AS p WHERE p.name = 'pattern'`,
+    [count],
+  )
+  await session.query("DELETE FROM elect.leases WHERE name = 'pattern'")
+  await session.query('VACUUM (ANALYZE) elect.leases')
+  await session.query('CHECKPOINT')
+}
+
+/** Bytes of the table and its indexes. */
+export async function tableBytes(session: pg.Client): Promise<number> {
+  const { rows } = await session.query<{ bytes: string }>(
+    "SELECT pg_total_relation_size('elect.leases') AS bytes",
+  )
+  return Number(rows[0]?.bytes)
+}

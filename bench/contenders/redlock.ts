@@ -12,11 +12,12 @@ export async function openRedlockContender(address: string, ttlMs = 15_000): Pro
     async acquire(name): Promise<Release> {
       let lock = await redlock.acquire([name], ttlMs)
       const keeping = setInterval(async () => {
-        lock = await lock.extend(ttlMs)
+        lock = await lock.extend(ttlMs).catch(() => lock)
       }, ttlMs / 2)
       return () => {
         clearInterval(keeping)
-        return lock.release()
+        // What was lost is not there to be released, however often it is tried.
+        return redlock.release(lock, { retryCount: 0 }).catch(() => undefined)
       }
     },
     async close() {

@@ -10,7 +10,9 @@ export function formatNumber(value: number): string {
 }
 
 export function formatRatio(value: number): string {
-  return Number.isFinite(value) ? `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} ×` : '–'
+  if (!Number.isFinite(value)) return '–'
+  if (value < 0.1) return `${Number(value.toPrecision(2))} ×`
+  return `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} ×`
 }
 
 /** Of a spread: 0.123 is 12 %. */

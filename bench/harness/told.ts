@@ -15,6 +15,9 @@ export function toldCount(figure: string, of: string): Told {
   return { figure, over: (rounds) => valuesOf(rounds, of).length }
 }
 
+/** Fewer for each say nothing of fairness: with one and a half for each some have twice what others have, however fair it is. */
+const SHARE_MIN = 5
+
 /** Jain's index of what each has got in all rounds. @param of - lists with one entry for each, in the same order in every round */
 export function toldFairness(figure: string, of: string): Told {
   return {
@@ -26,7 +29,8 @@ export function toldFairness(figure: string, of: string): Told {
           sums[index] = (sums[index] ?? 0) + share
         }
       }
-      return fairness(sums)
+      const isEnough = sums.reduce((a, b) => a + b, 0) >= SHARE_MIN * sums.length
+      return isEnough ? fairness(sums) : Number.NaN
     },
   }
 }

@@ -28,6 +28,7 @@ export interface RedlockModule {
     options: { retryCount: number },
   ) => {
     acquire(names: string[], ttlMs: number): Promise<RedlockLock>
+    release(lock: RedlockLock, options: { retryCount: number }): Promise<unknown>
     on(event: 'error', listener: () => void): void
   }
 }

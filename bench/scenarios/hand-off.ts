@@ -7,6 +7,7 @@ import { openSqlContender, type SqlWay } from '../contenders/sql.ts'
 import { openRecipeContender } from '../contenders/zookeeper.ts'
 import { CONTEST_FIGURE, CONTEST_TOLD, openContest } from '../harness/contest.ts'
 import type { Bench, Contestant, Goal, Scenario } from '../harness/scenario.ts'
+import { SNAPSHOT_TOLD, watchingSnapshots } from '../harness/snapshots.ts'
 
 /** What opens a contender, once what all of them need is up. */
 type Opener = (bench: Bench) => Promise<(index: number) => Promise<Contender>>
@@ -25,6 +26,9 @@ const bySql =
 
 const QUEUE = 'pg-elect queue'
 const LINE = 'pg-elect line'
+const QUEUE_SQL = `${QUEUE}, SQL alone`
+const LINE_SQL = `${LINE}, SQL alone`
+const HERD = 'NOTIFY herd'
 const LOCK = 'etcd v3lock'
 const RECIPE = 'ZooKeeper lock recipe'
 
@@ -32,6 +36,8 @@ interface Way {
   readonly name: string
   readonly how: string
   readonly opener: Opener
+  /** Whether contenders wait inside a statement. */
+  readonly holdsSnapshots?: true
 }
 
 const WAYS: readonly Way[] = [
@@ -39,6 +45,7 @@ const WAYS: readonly Way[] = [
     name: QUEUE,
     how: "mutex with wait: 'queue': the server's own lock queue, then a durable grant; a client for each",
     opener: byMutex('queue'),
+    holdsSnapshots: true,
   },
   {
     name: LINE,
@@ -46,7 +53,7 @@ const WAYS: readonly Way[] = [
     opener: byMutex('line'),
   },
   {
-    name: 'NOTIFY herd',
+    name: HERD,
     how: 'acquire_lease without waiting: all are told of a release, and all try',
     opener: bySql('herd'),
   },
@@ -86,8 +93,8 @@ const WAYS: readonly Way[] = [
 
 /** What the client adds, and what a lease adds to a lock. */
 const PARTS: readonly Way[] = [
-  { name: 'pg-elect queue, SQL alone', how: 'acquire_queued, release_queued', opener: bySql('queue') },
-  { name: 'pg-elect line, SQL alone', how: 'acquire_lease with wait, release_lease', opener: bySql('line') },
+  { name: QUEUE_SQL, how: 'acquire_queued, release_queued', opener: bySql('queue') },
+  { name: LINE_SQL, how: 'acquire_lease with wait, release_lease', opener: bySql('line') },
   {
     name: 'pg-elect fastMutex',
     how: 'no more than the advisory lock: nothing is written, there is no token',
@@ -95,10 +102,13 @@ const PARTS: readonly Way[] = [
   },
 ]
 
-const contestant = ({ how, opener }: Way, name: string, clients: number): Contestant => ({
+const contestant = ({ how, opener, holdsSnapshots }: Way, name: string, clients: number): Contestant => ({
   name,
   how,
-  open: async (bench) => openContest(clients, await opener(bench), `${name} ${clients}`),
+  async open(bench) {
+    const runner = await openContest(clients, await opener(bench), `${name} ${clients}`)
+    return holdsSnapshots ? watchingSnapshots(bench.database, runner) : runner
+  },
 })
 
 const fair = (...contestants: string[]): Goal[] =>
@@ -107,33 +117,42 @@ const fair = (...contestants: string[]): Goal[] =>
     { contestant: name, figure: 'overlaps', atMost: 0 },
   ])
 
-const contest = (clients: number, goals: readonly Goal[], further: readonly Contestant[] = []): Scenario => ({
+const contest = (
+  clients: number,
+  length: { rounds: number; roundMs: number },
+  goals: readonly Goal[],
+  further: readonly Contestant[] = [],
+): Scenario => ({
   name: `hand-off-${clients}`,
   title: `One name goes round among ${clients} clients`,
   figure: CONTEST_FIGURE,
   better: 'more',
-  alsoTold: CONTEST_TOLD,
+  alsoTold: [...CONTEST_TOLD, SNAPSHOT_TOLD],
   contestants: [...WAYS.map((way) => contestant(way, way.name, clients)), ...further],
-  goals: [...goals, ...fair(QUEUE, LINE)],
-  rounds: 3,
-  roundMs: 300,
+  goals: [...goals, ...fair(QUEUE, LINE), { contestant: QUEUE, figure: SNAPSHOT_TOLD.figure, atMost: 1000 }],
+  ...length,
 })
 
 const FEWER = 16
 
 export const handOffs: readonly Scenario[] = [
-  contest(2, []),
+  contest(2, { rounds: 2, roundMs: 300 }, []),
   contest(
     FEWER,
+    { rounds: 3, roundMs: 300 },
     [
       { contestant: QUEUE, against: LOCK, ratio: 15 },
       { contestant: QUEUE, against: RECIPE, ratio: 2.5 },
       { contestant: LINE, against: RECIPE, ratio: 1.2 },
+      // The same code but for the wait.
+      { contestant: QUEUE_SQL, against: HERD, ratio: 6 },
+      { contestant: LINE_SQL, against: HERD, ratio: 3 },
     ],
     PARTS.map((way) => contestant(way, way.name, FEWER)),
   ),
   contest(
     64,
+    { rounds: 2, roundMs: 500 },
     [
       { contestant: QUEUE, against: `${QUEUE}, ${FEWER} clients`, ratio: 0.8 },
       { contestant: LINE, against: `${LINE}, ${FEWER} clients`, ratio: 0.8 },

@@ -2,9 +2,16 @@
 import type { Scenario } from '../harness/scenario.ts'
 import { handOffs } from './hand-off.ts'
 import { guardedRows, guardedTransactions } from './guarded.ts'
+import { idle } from './idle.ts'
+import { memory } from './memory.ts'
+import { million } from './million.ts'
+import { millionRenewals } from './million-renewals.ts'
+import { notification } from './notification.ts'
 import { refusal } from './refusal.ts'
+import { release } from './release.ts'
 import { renewals } from './renewals.ts'
 import { renewalsWithListeners } from './renewals-listeners.ts'
+import { takeover } from './takeover.ts'
 import { connections, oneProcess, uncontended } from './uncontended.ts'
 
 export const scenarios: readonly Scenario[] = [
@@ -21,7 +28,14 @@ export const scenarios: readonly Scenario[] = [
   refusal(64),
   renewals,
   renewalsWithListeners,
+  million,
+  millionRenewals,
   guardedTransactions,
   guardedRows,
+  notification,
+  idle,
+  memory,
   ...handOffs,
+  release,
+  takeover,
 ]

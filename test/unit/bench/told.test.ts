@@ -11,9 +11,14 @@ it('takes the values of all rounds together', () => {
 })
 
 it('is fair if all got the same in the end, though in no single round', () => {
-  const shares = [{ grants: [4, 0] }, { grants: [0, 4] }]
+  const shares = [{ grants: [10, 0] }, { grants: [0, 10] }]
   expect(toldFairness('Jain', 'grants').over(shares)).toBe(1)
   expect(toldFairness('Jain', 'grants').over(shares.slice(1))).toBe(0.5)
+})
+
+it('says nothing of the fairness of a few', () => {
+  expect(toldFairness('Jain', 'grants').over([{ grants: [5, 4] }])).toBeNaN()
+  expect(toldFairness('Jain', 'grants').over([{ grants: [6, 4] }])).toBeCloseTo(100 / 104)
 })
 
 it('says nothing where nothing was measured', () => {

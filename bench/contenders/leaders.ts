@@ -1,0 +1,49 @@
+/** Leaders in processes of their own, to be killed. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { buildSync } from 'esbuild'
+import type { Blueprint } from './blueprint.ts'
+
+/** Beside the peers' packages, where the bundle finds them. */
+const BUNDLE = fileURLToPath(new URL('../peers/built/leader.mjs', import.meta.url))
+let isBuilt = false
+
+export interface LeaderProcess {
+  readonly names: readonly string[]
+  /** By SIGKILL: nothing in it can run any more. */
+  kill(): void
+}
+
+/** Starts a process that leads under these names. Resolves when it does. */
+export async function startLeader(blueprint: Blueprint, names: readonly string[]): Promise<LeaderProcess> {
+  build()
+  const child = fork(BUNDLE, [JSON.stringify({ blueprint, names })], {
+    execArgv: ['--enable-source-maps'],
+  })
+  await leading(child)
+  return { names, kill: () => child.kill('SIGKILL') }
+}
+
+async function leading(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    throw new Error(`a leader ended before it led: ${code ?? signal}`)
+  })
+  ended.catch(() => undefined)
+  await Promise.race([once(child, 'message'), ended])
+}
+
+/** As one file of plain JavaScript: many processes start, and each would translate it anew. */
+function build(): void {
+  if (isBuilt) return
+  buildSync({
+    entryPoints: [fileURLToPath(new URL('leader.ts', import.meta.url))],
+    outfile: BUNDLE,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    sourcemap: 'inline',
+  })
+  isBuilt = true
+}

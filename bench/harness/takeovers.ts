@@ -1,0 +1,167 @@
+/** Leaders are killed, and the next ones wait: how long until these lead? */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
+import { type Blueprint, openContender } from '../contenders/blueprint.ts'
+import type { Contender, Release } from '../contenders/contender.ts'
+import { type LeaderProcess, startLeader } from '../contenders/leaders.ts'
+import { closeAll } from './elect.ts'
+import type { Figures, Runner } from './scenario.ts'
+import { toldCount, toldQuantile } from './told.ts'
+
+export const TAKEOVER_FIGURE = 'ms to the next'
+const AFTER_EXPIRY = 'ms after expiry'
+export const AFTER_EXPIRY_P99 = 'after expiry p99 ms'
+export const TAKEOVER_TOLD = [
+  toldQuantile('p99 ms', TAKEOVER_FIGURE, 0.99),
+  toldCount('n', TAKEOVER_FIGURE),
+  toldQuantile('after expiry p50 ms', AFTER_EXPIRY, 0.5),
+  toldQuantile(AFTER_EXPIRY_P99, AFTER_EXPIRY, 0.99),
+]
+
+/** From the moment at which all successors have asked to that at which they surely wait. */
+const SETTLE_MS = 500
+/** After this much nothing that the dead had sent is still on its way. */
+const LAST_WORDS_MS = 50
+
+/** One that waits for the end of a leader. */
+export interface Successor {
+  readonly name: string
+  readonly elected: Promise<{ atMs: number; release: Release }>
+}
+
+/** Which successor waits for which leader: how they come about is for each kind to say. */
+export interface Succession {
+  /** One after the other, or all at the same moment. */
+  readonly isOneByOne: boolean
+  prepare(forMs: number): Promise<Step[]>
+  close(): Promise<unknown>
+}
+
+export interface Step {
+  readonly successors: readonly Successor[]
+  /** Ends those that lead. */
+  end(): unknown
+}
+
+/** @param session - in the database, to read when leases expire; undefined: they stand elsewhere */
+export function takeoverRunner(
+  { isOneByOne, prepare, close }: Succession,
+  session: pg.Client | undefined,
+  settleMs = SETTLE_MS,
+): Runner {
+  let steps: Step[] = []
+  return {
+    async prepare(forMs) {
+      steps = await prepare(forMs)
+      await sleep(settleMs)
+    },
+    async round(): Promise<Figures> {
+      const batches = isOneByOne ? steps.map((step) => [step]) : [steps]
+      const outcomes: Outcome[] = []
+      for (const batch of batches) outcomes.push(...(await succeed(batch, session)))
+      // Whoever was elected before the end had a leader that lost it on a busy machine: nothing to do with its death.
+      const sound = outcomes.filter(({ tookMs }) => tookMs >= 0)
+      return {
+        [TAKEOVER_FIGURE]: sound.map(({ tookMs }) => tookMs),
+        [AFTER_EXPIRY]: sound.flatMap(({ afterExpiryMs = [] }) => afterExpiryMs),
+      }
+    },
+    async close() {
+      await close()
+      await session?.end()
+    },
+  }
+}
+
+interface Outcome {
+  readonly tookMs: number
+  readonly afterExpiryMs: number | undefined
+}
+
+/** All of these at the same moment. */
+async function succeed(steps: readonly Step[], session: pg.Client | undefined): Promise<Outcome[]> {
+  const waiting = await Promise.all(
+    steps.map(async ({ successors, end }) => {
+      const endedMs = performance.now()
+      await end()
+      return successors.map((successor) => ({ ...successor, endedMs }))
+    }),
+  )
+  const successors = waiting.flat()
+  const names = successors.map(({ name }) => name)
+  const expiries = await readExpiries(session, names)
+  return Promise.all(
+    successors.map(async ({ name, endedMs, elected }) => {
+      const { atMs, release } = await elected
+      await release()
+      const expiryMs = expiries.get(name)
+      return {
+        tookMs: atMs - endedMs,
+        afterExpiryMs: expiryMs === undefined ? undefined : atMs - expiryMs,
+      }
+    }),
+  )
+}
+
+/** When the leases run out, by this process's clock. */
+async function readExpiries(
+  session: pg.Client | undefined,
+  names: readonly string[],
+): Promise<Map<string, number>> {
+  if (session === undefined) return new Map()
+  await sleep(LAST_WORDS_MS)
+  const askedMs = performance.now()
+  const { rows } = await session.query<{ name: string; inMs: number }>(
+    `SELECT name, extract(epoch FROM expires_at - clock_timestamp())::float8 * 1000 AS "inMs"
+      FROM elect.leases WHERE name = ANY ($1)`,
+    [names],
+  )
+  // The server's clock was read somewhere between.
+  const readMs = (askedMs + performance.now()) / 2
+  return new Map(rows.map(({ name, inMs }) => [name, readMs + inMs]))
+}
+
+export function waitFor(contender: Contender, name: string): Successor {
+  const elected = contender.acquire(name).then((release) => ({ atMs: performance.now(), release }))
+  return { name, elected }
+}
+
+/** @param perProcess - names that a process leads, and that end with it */
+export async function killing(
+  blueprint: Blueprint,
+  processes: (forMs: number) => number,
+  perProcess: number,
+  isOneByOne: boolean,
+): Promise<Succession> {
+  const contenders: Contender[] = []
+  const leaders = new Set<LeaderProcess>()
+  let names = 0
+  return {
+    isOneByOne,
+    async prepare(forMs) {
+      const started = await Promise.all(
+        Array.from({ length: processes(forMs) }, () => {
+          const own = Array.from({ length: perProcess }, () => `${blueprint.kind} ${++names}`)
+          return startLeader(blueprint, own)
+        }),
+      )
+      const wanted = started.length * perProcess
+      while (contenders.length < wanted) contenders.push(await openContender(blueprint))
+      let next = 0
+      return started.map((leader) => {
+        leaders.add(leader)
+        return {
+          successors: leader.names.map((name) => waitFor(contenders[next++] as Contender, name)),
+          end() {
+            leaders.delete(leader)
+            leader.kill()
+          },
+        }
+      })
+    },
+    async close() {
+      for (const leader of leaders) leader.kill()
+      await closeAll(contenders)
+    },
+  }
+}

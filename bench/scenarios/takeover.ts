@@ -1,0 +1,166 @@
+/** The process of a leader is killed (SIGKILL): how long until the next one leads. */
+import type pg from 'pg'
+import type { Blueprint } from '../contenders/blueprint.ts'
+import type { Contender } from '../contenders/contender.ts'
+import { openElectionContender } from '../contenders/elect.ts'
+import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
+import {
+  AFTER_EXPIRY_P99,
+  killing,
+  type Step,
+  TAKEOVER_FIGURE,
+  TAKEOVER_TOLD,
+  takeoverRunner,
+  waitFor,
+} from '../harness/takeovers.ts'
+import { createRiverTable, RIVER_TTL_MS } from '../peers/river.ts'
+import { closeAll } from '../harness/elect.ts'
+
+const BY_CONNECTION = 'pg-elect, by connection'
+const BY_EXPIRY = 'pg-elect, TTL 1 s'
+const DEAD = 'pg-elect, dead candidate'
+const ETCD = 'npm etcd3 election, 2 s'
+const ZOOKEEPER = 'ZooKeeper, 4 s'
+
+/** One kill after the other, each in a process of its own, takes about this long. */
+const KILL_MS = 35
+/** Names that one process leads, where its death is followed by waiting only. */
+const NAMES = 8
+
+async function byConnection({ database }: Bench): Promise<Runner> {
+  const blueprint: Blueprint = {
+    kind: 'elect by connection',
+    address: database.connectionString,
+    ttlMs: 15_000,
+  }
+  const kills = (forMs: number) => Math.max(2, Math.round(forMs / KILL_MS))
+  return takeoverRunner(await killing(blueprint, kills, 1, true), undefined)
+}
+
+/** @param names - led by one process */
+async function byExpiry(blueprint: Blueprint, names: number, bench?: Bench): Promise<Runner> {
+  const session = await bench?.database.connect()
+  return takeoverRunner(await killing(blueprint, () => 1, names, false), session)
+}
+
+/** The leader releases, but the first in line is dead: the next one leads once the time to accept in is over. */
+async function deadCandidate({ database }: Bench): Promise<Runner> {
+  const stands: { contender: Contender; session: pg.Client }[] = []
+  let names = 0
+  const prepareOne = async ({ contender, session }: (typeof stands)[number]): Promise<Step> => {
+    const name = `dead candidate ${++names}`
+    const { rows } = await session.query('SELECT token FROM elect.acquire_lease($1, $2)', [name, 'leader'])
+    // It stands in line, and never says another word.
+    await session.query('SELECT FROM elect.acquire_lease($1, $2, wait => true)', [name, 'dead'])
+    return {
+      successors: [waitFor(contender, name)],
+      end: () => session.query('SELECT elect.release_lease($1, $2)', [name, rows[0]?.token]),
+    }
+  }
+  return takeoverRunner(
+    {
+      isOneByOne: false,
+      async prepare() {
+        while (stands.length < NAMES) {
+          const contender = await openElectionContender(database.connectionString, 15_000, 'expiry')
+          stands.push({ contender, session: await database.connect() })
+        }
+        return Promise.all(stands.map(prepareOne))
+      },
+      async close() {
+        await closeAll(stands.map(({ contender }) => contender))
+        await Promise.all(stands.map(({ session }) => session.end()))
+      },
+    },
+    await database.connect(),
+  )
+}
+
+/** Only with `--long`. */
+const takingLong = (ttlMs: number, open: Contestant['open']): Contestant['open'] => {
+  return async (bench) => {
+    if (!bench.isLong) throw new Unavailable(`takes ${ttlMs / 1000} s a round: only with --long`)
+    return open(bench)
+  }
+}
+
+export const takeover: Scenario = {
+  name: 'takeover',
+  title: 'A leader is killed: how long until the next one leads',
+  figure: TAKEOVER_FIGURE,
+  better: 'less',
+  alsoTold: TAKEOVER_TOLD,
+  rounds: 2,
+  roundMs: 900,
+  contestants: [
+    { name: BY_CONNECTION, how: "takeover: 'connection', TTL 15 s", open: byConnection },
+    {
+      name: BY_EXPIRY,
+      how: 'ttlMs: 1000',
+      isIdle: true,
+      open: (bench) =>
+        byExpiry(
+          { kind: 'elect by expiry', address: bench.database.connectionString, ttlMs: 1000 },
+          3 * NAMES,
+          bench,
+        ),
+    },
+    {
+      name: 'pg-elect, default TTL',
+      how: '15 s',
+      isIdle: true,
+      open: takingLong(15_000, (bench) =>
+        byExpiry(
+          { kind: 'elect by expiry', address: bench.database.connectionString, ttlMs: 15_000 },
+          NAMES,
+          bench,
+        ),
+      ),
+    },
+    {
+      name: DEAD,
+      how: 'a release, but the first in line is dead: 2 s to accept in',
+      isIdle: true,
+      open: deadCandidate,
+    },
+    {
+      name: ETCD,
+      how: 'the least TTL that the server takes',
+      isIdle: true,
+      open: async ({ peers }) =>
+        byExpiry({ kind: 'etcd3', address: (await peers.etcd()).address, ttlMs: 2000 }, NAMES),
+    },
+    {
+      name: ZOOKEEPER,
+      how: 'lock recipe; the shortest session that the server takes, two of its ticks',
+      isIdle: true,
+      open: async ({ peers }) =>
+        byExpiry({ kind: 'zookeeper', address: (await peers.zooKeeper()).address, ttlMs: 4000 }, NAMES),
+    },
+    {
+      name: 'npm redlock, 1 s',
+      how: 'a lock of 1 s, extended each 0.5 s',
+      isIdle: true,
+      open: async ({ peers }) =>
+        byExpiry({ kind: 'redlock', address: (await peers.redis()).address, ttlMs: 1000 }, NAMES),
+    },
+    {
+      name: "River's SQL",
+      how: 'its default: 15 s, tried each 5 to 6 s',
+      isIdle: true,
+      open: takingLong(RIVER_TTL_MS, async ({ database }) => {
+        const session = await database.connect()
+        await createRiverTable(session)
+        await session.end()
+        return byExpiry({ kind: 'river', address: database.connectionString, ttlMs: RIVER_TTL_MS }, NAMES)
+      }),
+    },
+  ],
+  goals: [
+    { contestant: BY_CONNECTION, figure: 'p99 ms', atMost: 100 },
+    { contestant: BY_CONNECTION, against: ETCD, ratio: 0.01 },
+    { contestant: BY_CONNECTION, against: ZOOKEEPER, ratio: 0.01 },
+    { contestant: BY_EXPIRY, figure: AFTER_EXPIRY_P99, atMost: 20 },
+    { contestant: DEAD, figure: AFTER_EXPIRY_P99, atMost: 100 },
+  ],
+}

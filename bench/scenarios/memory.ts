@@ -1,0 +1,53 @@
+/** What a held lease, and one who watches, takes up in the memory of a client's process. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Bench, Contestant, Figures, Runner, Scenario } from '../harness/scenario.ts'
+
+const FIGURE = 'bytes each'
+const QUICK_PART = 0.1
+
+async function measuring({ database, isQuick }: Bench, kind: string, count: number): Promise<Runner> {
+  const script = fileURLToPath(new URL('../support/memory.ts', import.meta.url))
+  const many = isQuick ? count * QUICK_PART : count
+  let isFirst = true
+  return {
+    async round(): Promise<Figures> {
+      // There is nothing to warm up.
+      if (isFirst) {
+        isFirst = false
+        return {}
+      }
+      const child = fork(script, [database.connectionString, kind, String(many)], {
+        execArgv: ['--expose-gc', '--import', 'tsx'],
+      })
+      const ended = once(child, 'exit').then(([code]) => {
+        throw new Error(`the process that measures memory ended with code ${code}`)
+      })
+      const [bytes] = await Promise.race([once(child, 'message'), ended])
+      await ended.catch(() => undefined)
+      return { [FIGURE]: Number(bytes) }
+    },
+    close: async () => undefined,
+  }
+}
+
+const contestant = (name: string, how: string, kind: string, count: number): Contestant => ({
+  name,
+  how: `${how}; ${count.toLocaleString('en-US')} in one client`,
+  open: (bench) => measuring(bench, kind, count),
+})
+
+export const memory: Scenario = {
+  name: 'memory',
+  title: 'Memory of a client, after a garbage collection',
+  figure: FIGURE,
+  better: 'less',
+  rounds: 1,
+  contestants: [
+    contestant('a held lease', 'acquire(): heartbeat, signal', 'lease', 10_000),
+    contestant('an observer', 'election.observe()', 'observer', 1000),
+    contestant('a watcher', 'register.watch()', 'watcher', 1000),
+  ],
+  goals: [],
+}

@@ -16,6 +16,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir tables/epochs.sql
 
 -- Building blocks: nobody but the owner may call these.
+\ir internal/invalid_argument.sql
 \ir internal/valid_name.sql
 \ir internal/valid_text.sql
 \ir internal/valid_ttl.sql
@@ -37,7 +38,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/current_timeline.sql
 \ir internal/system_identifier.sql
 \ir internal/current_identity.sql
+\ir internal/server_run.sql
+\ir internal/is_in_force.sql
+\ir internal/look_at_epoch.sql
 \ir internal/epoch_at.sql
+\ir internal/is_settled.sql
 \ir internal/grace_of.sql
 \ir internal/grace_answer.sql
 \ir internal/is_held.sql
@@ -49,6 +54,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/next_token.sql
 \ir internal/raise_durability.sql
 \ir internal/require_fresh_snapshots.sql
+\ir internal/channel_of.sql
 \ir internal/announce.sql
 \ir internal/lease_answer.sql
 \ir internal/lock_lease.sql

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION elect.acquire_lease(
   backend integer DEFAULT NULL
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
@@ -16,10 +17,14 @@ DECLARE
   lease elect.leases;
   at timestamptz;
   rank integer;
+  in_epoch elect.epochs;
   grace_until timestamptz;
+  nobody_waits boolean;
   -- Whether this transaction alone may give the lease away: it has the vacant row, or has seen that there is none.
   vacancy_locked boolean := false;
 BEGIN
+  -- The settings above: a look-up by name whose plan does not depend on what the statistics said when it was made. A bitmap would also
+  -- leave the entries of old tokens in the index for ever.
   -- A plain read first: contention for a held lease, the usual case, locks and writes nothing.
   SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
   at := clock_timestamp();
@@ -57,7 +62,10 @@ BEGIN
     END IF;
     -- FOR UPDATE conflicts with the row lock of a guarded transaction: while one is open nobody takes over.
     SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name FOR UPDATE SKIP LOCKED;
-    vacancy_locked := lease.name IS NOT NULL OR NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name);
+    vacancy_locked := true;
+    IF lease.name IS NULL THEN
+      vacancy_locked := NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name);
+    END IF;
     IF NOT vacancy_locked AND stands_in_line THEN
       lease := elect.lock_row(lease_name);
     END IF;
@@ -66,21 +74,27 @@ BEGIN
   at := clock_timestamp();
   IF elect.is_held(lease, at) AND lease.holder = contender THEN
     -- A name proves less than a token does: it may have given the lease back since, and that have been lost.
-    grace_until := elect.grace_of(lease, asked_ttl, at);
+    grace_until := elect.grace_of(lease, asked_ttl, at, elect.epoch_at(at, true));
     IF grace_until IS NOT NULL THEN
       RETURN elect.grace_answer(grace_until, at);
     END IF;
     lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
     RETURN elect.lease_answer(true, lease, at);
   END IF;
-  rank := elect.rank_in_line(lease_name, contender, priority, at);
+  nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
+  rank := CASE WHEN nobody_waits THEN 0 ELSE elect.rank_in_line(lease_name, contender, priority, at) END;
   IF vacancy_locked AND NOT elect.is_held(lease, at) THEN
-    grace_until := elect.grace_of(lease, asked_ttl, at);
-  END IF;
-  IF vacancy_locked AND NOT elect.is_held(lease, at) AND grace_until IS NULL AND (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, also_past => true))) THEN
-    lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
-      CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
-    RETURN elect.lease_answer(true, lease, at);
+    IF elect.is_in_force(lease.epoch) THEN
+      in_epoch.epoch := lease.epoch;
+    ELSE
+      in_epoch := elect.epoch_at(at, true);
+      grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);
+    END IF;
+    IF grace_until IS NULL AND (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, in_epoch, also_past => true))) THEN
+      lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
+        CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END, epoch => in_epoch.epoch, nobody_waits => nobody_waits);
+      RETURN elect.lease_answer(true, lease, at);
+    END IF;
   END IF;
   IF stands_in_line AND lease.name IS NOT NULL THEN
     rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, told, at);

@@ -2,6 +2,7 @@ CREATE OR REPLACE FUNCTION elect.acquire_queued(
   name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, longest interval DEFAULT '900 milliseconds'
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
@@ -12,6 +13,8 @@ DECLARE
   lease elect.leases;
   at timestamptz;
   rank integer;
+  nobody_waits boolean;
+  in_epoch elect.epochs;
   grace_until timestamptz;
   is_locked boolean := false;
 BEGIN
@@ -28,14 +31,16 @@ BEGIN
   -- Whoever had the lock before has released the lease first, but that may not be committed yet: it is waited for.
   lease := elect.lock_vacancy(lease_name);
   at := clock_timestamp();
-  rank := elect.rank_in_line(lease_name, contender, 0, at);
+  in_epoch := elect.epoch_at(at, true);
+  nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
+  rank := CASE WHEN nobody_waits THEN 0 ELSE elect.rank_in_line(lease_name, contender, 0, at) END;
   IF lease.name IS NULL AND EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name)
      OR elect.is_held(lease, at) AND lease.holder <> contender
-     OR NOT (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, also_past => true))) THEN
+     OR NOT (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, in_epoch, also_past => true))) THEN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.lease_answer(false, lease, at);
   END IF;
-  grace_until := elect.grace_of(lease, asked_ttl, at);
+  grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);
   IF grace_until IS NOT NULL THEN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.grace_answer(grace_until, at);
@@ -44,7 +49,7 @@ BEGIN
     lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata);
   ELSE
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
-      CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);
+      CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END, epoch => in_epoch.epoch, nobody_waits => nobody_waits);
   END IF;
   RETURN elect.lease_answer(true, lease, at);
 EXCEPTION

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION elect.acquire_share(
   backend integer DEFAULT NULL
 ) RETURNS elect.share_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -58,7 +59,7 @@ BEGIN
       RAISE EXCEPTION 'Invalid exclusive: expected false, as % has a share of % that is not exclusive, got true', contender, shared_name
         USING ERRCODE = 'invalid_parameter_value', HINT = format('Release %s first.', share.name);
     END IF;
-    grace_until := elect.grace_of(share, asked_ttl, at);
+    grace_until := elect.grace_of(share, asked_ttl, at, elect.epoch_at(at, true));
     IF grace_until IS NOT NULL THEN
       answer.granted := false;
       answer.expires_in := grace_until - at;

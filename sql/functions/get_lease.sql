@@ -4,6 +4,7 @@ RETURNS TABLE (
   acquired_at timestamptz, expires_at timestamptz, expires_in interval, step_down_requested boolean, in_grace boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -18,7 +19,7 @@ BEGIN
   held := elect.is_held(lease, at);
   -- A standby knows what its primary has told it, and is in no epoch of its own. What never expires has no time to wait for.
   IF NOT pg_is_in_recovery() AND NOT (held AND lease.expires_at IS NULL) THEN
-    grace_until := elect.grace_of(lease, NULL, at, may_record => false);
+    grace_until := elect.grace_of(lease, NULL, at, elect.epoch_at(at, may_record => false));
   END IF;
   IF NOT held AND grace_until IS NULL THEN
     RETURN;

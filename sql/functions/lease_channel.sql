@@ -2,8 +2,7 @@ CREATE OR REPLACE FUNCTION elect.lease_channel(name text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- A digest: a channel has at most 63 bytes, a name up to 200.
-  RETURN 'elect_' || left(encode(sha256(convert_to(elect.valid_name(name), 'UTF8')), 'hex'), 32);
+  RETURN elect.channel_of(elect.valid_name(name));
 END
 $$;
 COMMENT ON FUNCTION elect.lease_channel(text) IS

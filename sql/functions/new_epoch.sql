@@ -10,6 +10,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock(elect.epoch_key());
   at := clock_timestamp();
   begun := elect.epoch_at(at, true);
+  begun.timeline := elect.current_timeline();
   begun.epoch := begun.epoch + 1;
   begun.first_seen_at := at;
   begun.reason := stated_reason;

@@ -4,7 +4,7 @@ AS $$
 DECLARE
   age CONSTANT interval := elect.valid_age(older_than);
   at CONSTANT timestamptz := clock_timestamp();
-  epoch CONSTANT elect.epochs := elect.epoch_at(at, true);
+  in_epoch CONSTANT elect.epochs := elect.epoch_at(at, true);
   pruned bigint;
   pruned_shared bigint;
   idle_shared text[];
@@ -19,7 +19,7 @@ BEGIN
     SELECT l.name FROM elect.leases l
     WHERE NOT elect.is_held(l, clock_timestamp()) AND l.expires_at <= clock_timestamp() - age
       -- Without the row nobody would know for how long its last holder may trust a grant that was lost.
-      AND (epoch.first_seen_at + interval '24 hours' <= at OR epoch.epoch = l.epoch OR elect.grace_of(l, NULL, at) IS NULL)
+      AND (elect.is_settled(l, in_epoch, at) OR elect.grace_of(l, NULL, at, in_epoch) IS NULL)
       -- Without the row nobody would know since when it is vacant, and so whose turn it is.
       AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = l.name)
     FOR UPDATE SKIP LOCKED

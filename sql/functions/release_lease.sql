@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.release_lease(name text, token bigint) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '1s'
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
@@ -8,6 +9,7 @@ DECLARE
   at timestamptz;
   granted elect.leases;
   may_grant boolean;
+  nobody_waits boolean;
 BEGIN
   -- A new token needs this lock. Usually nobody is in the way of it.
   SELECT * INTO lease FROM elect.leases l
@@ -29,15 +31,16 @@ BEGIN
     PERFORM elect.release_share(lease);
     RETURN true;
   END IF;
-  IF may_grant THEN
+  -- Under the lock of the row, without which nobody takes a place.
+  nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
+  IF may_grant AND NOT nobody_waits THEN
     granted := elect.hand_over(lease, at, 'granted');
     IF granted.name IS NOT NULL THEN
       RETURN true;
     END IF;
   END IF;
   -- No raise_durability: a release that a crash undoes costs the others one ttl, not their safety.
-  PERFORM elect.write_vacancy(lease, at, 'released');
-  RETURN true;
+  RETURN elect.write_vacancy(lease, at, 'released', nobody_waits => nobody_waits);
 END
 $$;
 COMMENT ON FUNCTION elect.release_lease(text, bigint) IS

@@ -3,6 +3,7 @@ RETURNS TABLE (
   name text, granted boolean, holder text, token bigint, version bigint, metadata jsonb, expires_in interval
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

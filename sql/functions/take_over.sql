@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION elect.take_over(
   longest interval DEFAULT '900 milliseconds'
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -38,7 +39,7 @@ BEGIN
        SELECT FROM elect.candidates c
        WHERE c.lease = lease_name AND c.candidate = contender AND elect.is_waiting(c, at))
      -- After a fail-over no session has the lock, though the holder may be alive: it counts once that has renewed here.
-     AND elect.grace_of(lease, asked_ttl, at) IS NULL THEN
+     AND elect.grace_of(lease, asked_ttl, at, elect.epoch_at(at, true)) IS NULL THEN
     lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata, 'expired');
     UPDATE elect.leases AS l SET is_bound = true WHERE l.name = lease_name;
     RETURN elect.lease_answer(true, lease, at);

@@ -2,6 +2,7 @@ CREATE OR REPLACE FUNCTION elect.transfer_lease(
   name text, token bigint, successor text DEFAULT NULL, must_wait boolean DEFAULT false
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);
@@ -23,7 +24,7 @@ BEGIN
   END IF;
   IF elect.is_held(lease, at) THEN
     granted := elect.hand_over(lease, at, 'transferred', next_holder);
-    IF granted.name IS NULL AND NOT is_for_line AND elect.grace_of(lease, NULL, at) IS NULL THEN
+    IF granted.name IS NULL AND NOT is_for_line AND elect.grace_of(lease, NULL, at, elect.epoch_at(at, true)) IS NULL THEN
       granted := elect.write_grant(lease, lease_name, at, next_holder, lease.ttl, NULL, 'transferred');
     END IF;
     RETURN elect.lease_answer(granted.name IS NOT NULL, CASE WHEN granted.name IS NULL THEN lease ELSE granted END, at);

@@ -14,7 +14,7 @@ BEGIN
   END IF;
   -- Whoever releases may do so for the second time: the first time, of which this server does not know, somebody else may
   -- have been granted it.
-  IF next.candidate IS NULL OR elect.grace_of(lease, next.ttl, at) IS NOT NULL THEN
+  IF next.candidate IS NULL OR elect.grace_of(lease, next.ttl, at, elect.epoch_at(at, true)) IS NOT NULL THEN
     RETURN NULL;
   END IF;
   RETURN elect.write_grant(lease, lease.name, at, next.candidate, next.ttl, next.metadata, event,

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION elect.require_settled(lease elect.leases, key text, t
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  grace_until CONSTANT timestamptz := elect.grace_of(lease, ttl, at);
+  grace_until CONSTANT timestamptz := elect.grace_of(lease, ttl, at, elect.epoch_at(at, true));
 BEGIN
   -- An error, where a contender for a lease gets an answer: what a key had would otherwise be told wrongly.
   IF grace_until IS NOT NULL THEN

@@ -9,7 +9,7 @@ DECLARE
 BEGIN
   -- Knowing of some shares says nothing of others: none of them settles it.
   SELECT max(l.ttl) INTO share.ttl FROM elect.leases l WHERE l.part_of = shared.name;
-  RETURN elect.grace_of(share, share_grace.ttl, at);
+  RETURN elect.grace_of(share, share_grace.ttl, at, elect.epoch_at(at, true));
 END
 $$;
 COMMENT ON FUNCTION elect.share_grace(elect.shared_leases, interval, timestamptz) IS

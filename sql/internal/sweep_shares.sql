@@ -11,7 +11,7 @@ BEGIN
     SELECT * FROM elect.leases l
     WHERE l.part_of = sweep_shares.name AND NOT elect.is_held(l, at)
       -- In its grace it says for how long a share of its kind may still be trusted.
-      AND elect.grace_of(l, NULL, at) IS NULL
+      AND elect.grace_of(l, NULL, at, elect.epoch_at(at, true)) IS NULL
     -- A guarded transaction of its holder may still be open. Such a share is over, but counts until that has ended.
     FOR UPDATE SKIP LOCKED
   LOOP

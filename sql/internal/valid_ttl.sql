@@ -1,16 +1,11 @@
+-- Months have no fixed length, and a day has 23 to 25 hours where the clocks change: the answer is in seconds.
 CREATE OR REPLACE FUNCTION elect.valid_ttl(ttl interval, argument text DEFAULT 'ttl') RETURNS interval
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  -- Months have no fixed length, and a day has 23 to 25 hours where the clocks change: the answer is in seconds.
-  IF ttl BETWEEN '100 milliseconds' AND '24 hours'
-     AND extract(month FROM ttl) = 0 AND extract(year FROM ttl) = 0 THEN
-    RETURN make_interval(secs => extract(epoch FROM ttl)::double precision);
-  END IF;
-  RAISE EXCEPTION 'Invalid %: expected 100 milliseconds to 24 hours without months, got %', argument, coalesce(ttl::text, 'null')
-    USING ERRCODE = 'invalid_parameter_value',
-          HINT = 'It bounds how long others wait for one that crashed or hangs; seconds to minutes are usual.';
-END
-$$;
+LANGUAGE sql STABLE
+RETURN CASE
+  WHEN ttl BETWEEN '100 milliseconds' AND '24 hours' AND extract(month FROM ttl) = 0 AND extract(year FROM ttl) = 0
+    THEN make_interval(secs => extract(epoch FROM ttl)::double precision)
+  ELSE elect.invalid_argument(argument || ': expected 100 milliseconds to 24 hours without months', ttl::text,
+    'It bounds how long others wait for one that crashed or hangs; seconds to minutes are usual.')::interval
+END;
 COMMENT ON FUNCTION elect.valid_ttl(interval, text) IS
   'Internal. The ttl (or another bound) in seconds, or error 22023, which names the argument, if it is null, not 100 ms to 24 h, infinite or has months.';

@@ -1,17 +1,16 @@
 CREATE OR REPLACE FUNCTION elect.write_grant(
   lease elect.leases, name text, at timestamptz, holder text, ttl interval, metadata jsonb, event text,
-  accept_in interval DEFAULT NULL, backend integer DEFAULT NULL
+  accept_in interval DEFAULT NULL, backend integer DEFAULT NULL, epoch bigint DEFAULT NULL, nobody_waits boolean DEFAULT false
 ) RETURNS elect.leases
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   granted elect.leases;
-  in_epoch CONSTANT bigint := (elect.epoch_at(at, true)).epoch;
+  in_epoch CONSTANT bigint := coalesce(epoch, (elect.epoch_at(at, true)).epoch);
   new_token CONSTANT bigint := elect.next_token((lease).token, at, in_epoch);
   until timestamptz := at + coalesce(accept_in, ttl);
 BEGIN
-  PERFORM elect.raise_durability();
   IF lease.name IS NULL THEN
     IF EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = write_grant.name) THEN
       RAISE EXCEPTION 'Invalid lease name: % is the name of a shared lease', write_grant.name
@@ -43,10 +42,14 @@ BEGIN
     RETURNING * INTO granted;
   END IF;
   -- Whoever has it waits no more, in whichever way it was granted: else the next release would hand it to the same one again.
-  PERFORM elect.end_wait(coalesce(granted.part_of, granted.name), granted.holder);
-  PERFORM elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend);
+  IF NOT nobody_waits THEN
+    PERFORM elect.end_wait(coalesce(granted.part_of, granted.name), granted.holder);
+  END IF;
+  IF NOT (elect.raise_durability() AND elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend)) THEN
+    RETURN NULL;
+  END IF;
   RETURN granted;
 END
 $$;
-COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text, interval, integer) IS
-  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name, and has seen that no grace is in the way (grace_of). accept_in: how long it lasts until its new holder renews it, if that is not the ttl; backend: whom to tell.';
+COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text, interval, integer, bigint, boolean) IS
+  'Internal. The one place where a lease gets a holder and a token. The caller has locked the row FOR UPDATE and read the clock after that, or has found no row and holds the advisory lock of the name, and has seen that no grace is in the way (grace_of). accept_in: how long it lasts until its new holder renews it, if that is not the ttl; backend: whom to tell; epoch: the one in force, if the caller has looked; nobody_waits: the caller has seen that the line is empty.';

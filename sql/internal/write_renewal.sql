@@ -7,9 +7,8 @@ AS $$
 DECLARE
   renewed elect.leases;
   -- Whoever renews holds it: nobody else can have been granted it by a server of which this one does not know all.
-  in_epoch CONSTANT bigint := (elect.epoch_at(at, true)).epoch;
+  in_epoch CONSTANT bigint := CASE WHEN elect.is_in_force(lease.epoch) THEN lease.epoch ELSE (elect.epoch_at(at, true)).epoch END;
 BEGIN
-  PERFORM elect.raise_durability();
   UPDATE elect.leases AS l
   SET version = l.version + 1, epoch = in_epoch, renewed_at = at, ttl = write_renewal.ttl,
       -- A session of the server before: it ended with that.
@@ -19,6 +18,9 @@ BEGIN
       expires_at = elect.extended_expiry(lease, at, write_renewal.ttl)
   WHERE l.name = lease.name
   RETURNING * INTO renewed;
+  IF NOT elect.raise_durability() THEN
+    RETURN NULL;
+  END IF;
   RETURN renewed;
 END
 $$;

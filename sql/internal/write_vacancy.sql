@@ -1,9 +1,10 @@
-CREATE OR REPLACE FUNCTION elect.write_vacancy(lease elect.leases, at timestamptz, event text, metadata jsonb DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION elect.write_vacancy(lease elect.leases, at timestamptz, event text, metadata jsonb DEFAULT NULL, nobody_waits boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   line CONSTANT text := coalesce(lease.part_of, lease.name);
+  first_backend integer;
 BEGIN
   -- The token stays: the next grant must be larger. A guarded transaction of the old holder may still be open; it
   -- keeps its row lock, and that keeps the next holder out until it has ended.
@@ -11,11 +12,13 @@ BEGIN
   SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = write_vacancy.metadata
   WHERE l.name = lease.name;
   -- Whoever is first in line comes and takes it.
-  PERFORM elect.announce(event, line, NULL, lease.token, lease.holder, (
-    SELECT c.backend FROM elect.candidates c
+  IF NOT nobody_waits THEN
+    SELECT c.backend INTO first_backend FROM elect.candidates c
     WHERE c.lease = line AND elect.is_waiting(c, at)
-    ORDER BY c.priority DESC, c.arrival LIMIT 1));
+    ORDER BY c.priority DESC, c.arrival LIMIT 1;
+  END IF;
+  RETURN elect.announce(event, line, NULL, lease.token, lease.holder, first_backend);
 END
 $$;
-COMMENT ON FUNCTION elect.write_vacancy(elect.leases, timestamptz, text, jsonb) IS
-  'Internal. Vacates a held lease and tells the followers and the first in line. The caller has locked the row and read the clock after that.';
+COMMENT ON FUNCTION elect.write_vacancy(elect.leases, timestamptz, text, jsonb, boolean) IS
+  'Internal. Vacates a held lease and tells the followers and the first in line. The caller has locked the row and read the clock after that. nobody_waits: it has seen that the line is empty. Always true, as announce.';

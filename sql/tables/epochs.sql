@@ -4,10 +4,13 @@
 -- The epoch in force stands in sequences, because these are not rolled back, nor hidden until a commit: whoever first sees a
 -- new epoch may be in a transaction that stays open, or in a call that is refused, and the grace must begin for all.
 CREATE SEQUENCE elect.epoch_identity MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807;
+CREATE SEQUENCE elect.epoch_server MINVALUE -9223372036854775808 MAXVALUE 9223372036854775807;
 CREATE SEQUENCE elect.epoch_number;
 CREATE SEQUENCE elect.epoch_seen;
 COMMENT ON SEQUENCE elect.epoch_identity IS
-  'The server and timeline of the epoch in force, as a digest: another one means that a new epoch has begun. Written last.';
+  'The server and timeline of the epoch in force, as a digest: another one means that a new epoch has begun.';
+COMMENT ON SEQUENCE elect.epoch_server IS
+  'The run of the server in which that was last looked at, as a digest: while it goes on, its identity need not be read from disk again. Written last.';
 COMMENT ON SEQUENCE elect.epoch_number IS 'The number of the epoch in force.';
 COMMENT ON SEQUENCE elect.epoch_seen IS
   'When the epoch in force was first seen, in microseconds since 1970: the grace of all leases runs from then on. 1: there was nothing before it. Written first.';

@@ -49,6 +49,7 @@ const user = [
   'get_candidacy',
   // Triggers of protected tables are made and run with the rights of the tables' owners.
   'guard_write',
+  'invalid_argument',
   'leave_queue',
   'listen_here',
   'protect_from_truncate',

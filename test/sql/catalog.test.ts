@@ -30,6 +30,7 @@ const ownTables = [
   'elect.protect_table(regclass,text)',
   'elect.trigger_lease(pg_trigger)',
   'elect.unprotect_table(regclass)',
+  'elect.invalid_argument(text,text,text)',
   'elect.valid_name(text)',
 ]
 

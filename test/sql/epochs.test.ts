@@ -40,13 +40,15 @@ beforeEach(async () => {
   await client.query("SELECT elect.configure(longest_ttl => '1 minute', grace => true)")
   // An epoch of old.
   await client.query(
-    "SELECT setval('elect.epoch_identity', elect.current_identity()), setval('elect.epoch_seen', 1)",
+    "SELECT setval('elect.epoch_identity', elect.current_identity()), setval('elect.epoch_seen', 1), setval('elect.epoch_server', elect.server_run())",
   )
 })
 
 /** What a server sees after its promotion: the epoch that it knows of is of another server or timeline. */
 async function promote(): Promise<void> {
+  // As whatever changes it also changes the run of the server.
   await client.query("SELECT setval('elect.epoch_identity', last_value # 1) FROM elect.epoch_identity")
+  await client.query("SELECT setval('elect.epoch_server', last_value # 1) FROM elect.epoch_server")
 }
 
 /** Sets back when the epoch was first seen, as if that had been longer ago. */

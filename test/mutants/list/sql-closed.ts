@@ -38,8 +38,8 @@ export const sqlClosed: readonly Mutant[] = [
   {
     name: 'grant-is-not-made-durable',
     file: 'sql/internal/write_grant.sql',
-    from: '  PERFORM elect.raise_durability();\n  IF lease.name IS NULL THEN',
-    to: '  IF lease.name IS NULL THEN',
+    from: 'IF NOT (elect.raise_durability() AND elect.announce',
+    to: 'IF NOT (elect.announce',
     costs: 'a crash of the server undoes a grant that was acknowledged: two leaders',
     tests: ['test/sql/durability.test.ts'],
     isQuick: true,
@@ -47,8 +47,8 @@ export const sqlClosed: readonly Mutant[] = [
   {
     name: 'renewal-is-not-made-durable',
     file: 'sql/internal/write_renewal.sql',
-    from: 'PERFORM elect.raise_durability();',
-    to: '',
+    from: 'IF NOT elect.raise_durability() THEN',
+    to: 'IF false THEN',
     costs: 'a crash of the server undoes a renewal that was acknowledged: two leaders',
     tests: ['test/sql/durability.test.ts'],
   },
@@ -71,8 +71,8 @@ export const sqlClosed: readonly Mutant[] = [
   {
     name: 'durability-for-the-whole-session',
     file: 'sql/internal/raise_durability.sql',
-    from: "'on', true);",
-    to: "'on', false);",
+    from: "'on', true) =",
+    to: "'on', false) =",
     costs: "a caller's own writes are slow from then on",
     tests: ['test/sql/durability.test.ts'],
   },
@@ -88,7 +88,7 @@ export const sqlClosed: readonly Mutant[] = [
   {
     name: 'grant-is-not-told',
     file: 'sql/internal/write_grant.sql',
-    from: 'PERFORM elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend);',
+    from: ' AND elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend)',
     to: '',
     costs: 'nobody hears that the leader has changed, and who was handed the lease lets it run out',
     tests: ['test/sql/notify.test.ts'],
@@ -105,7 +105,7 @@ export const sqlClosed: readonly Mutant[] = [
   {
     name: 'own-channel-of-a-lease-is-silent',
     file: 'sql/internal/announce.sql',
-    from: 'PERFORM pg_notify(elect.lease_channel(name), message);',
+    from: ' AND pg_notify(elect.channel_of(name), message) IS NOT NULL',
     to: '',
     costs: 'followers hear nothing, as they listen to the channels of their leases alone',
     tests: ['test/sql/notify.test.ts'],

@@ -32,8 +32,8 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-a-contender',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'IF vacancy_locked AND NOT elect.is_held(lease, at) THEN\n    grace_until := elect.grace_of(lease, asked_ttl, at);',
-    to: 'IF vacancy_locked AND NOT elect.is_held(lease, at) THEN\n    grace_until := NULL;',
+    from: 'grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);',
+    to: 'grace_until := NULL;',
     costs: 'after a promotion with lost grants two leaders, both valid',
     tests,
     isQuick: true,
@@ -41,17 +41,34 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-the-same-name',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'and that have been lost.\n    grace_until := elect.grace_of(lease, asked_ttl, at);',
+    from: 'grace_until := elect.grace_of(lease, asked_ttl, at, elect.epoch_at(at, true));',
     to: 'and that have been lost.\n    grace_until := NULL;',
     costs: 'a holder that had given the lease back, which was lost, has it again beside the next',
     tests,
   },
   {
     name: 'epoch-number-is-not-kept',
-    file: 'sql/internal/epoch_at.sql',
+    file: 'sql/internal/look_at_epoch.sql',
     from: "PERFORM setval('elect.epoch_identity', identity);",
     to: 'PERFORM identity;',
     costs: 'each call sees the epoch for the first time: the grace never ends',
+    tests,
+  },
+  {
+    name: 'new-epoch-goes-unseen',
+    file: 'sql/internal/server_run.sql',
+    from: 'elect.current_timeline(), ',
+    to: '',
+    costs:
+      'a standby that is promoted takes itself for the server that it was before: no grace, and tokens again',
+    tests: ['test/faults/server/promoted.test.ts'],
+  },
+  {
+    name: 'epoch-known-is-taken-for-the-one-in-force',
+    file: 'sql/internal/is_in_force.sql',
+    from: "\n  AND pg_sequence_last_value('elect.epoch_number') = epoch",
+    to: '',
+    costs: 'no grace after a fail-over: two leaders',
     tests,
   },
   {
@@ -65,7 +82,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'share-that-tells-the-grace-is-swept',
     file: 'sql/internal/sweep_shares.sql',
-    from: 'AND elect.grace_of(l, NULL, at) IS NULL',
+    from: 'AND elect.grace_of(l, NULL, at, elect.epoch_at(at, true)) IS NULL',
     to: '',
     costs: 'a permit of a longer ttl is forgotten by the first who asks',
     tests,
@@ -73,7 +90,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-a-hand-off',
     file: 'sql/internal/hand_over.sql',
-    from: ' OR elect.grace_of(lease, next.ttl, at) IS NOT NULL THEN',
+    from: ' OR elect.grace_of(lease, next.ttl, at, elect.epoch_at(at, true)) IS NOT NULL THEN',
     to: ' THEN',
     costs: 'a release that was lost with the old server is repeated, and hands on what another was granted',
     tests,
@@ -81,7 +98,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-a-transfer',
     file: 'sql/functions/transfer_lease.sql',
-    from: ' AND elect.grace_of(lease, NULL, at) IS NULL THEN',
+    from: ' AND elect.grace_of(lease, NULL, at, elect.epoch_at(at, true)) IS NULL THEN',
     to: ' THEN',
     costs: 'a transfer that was lost with the old server is repeated, to another',
     tests,
@@ -89,7 +106,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-a-takeover',
     file: 'sql/functions/take_over.sql',
-    from: 'AND elect.grace_of(lease, asked_ttl, at) IS NULL THEN',
+    from: 'AND elect.grace_of(lease, asked_ttl, at, elect.epoch_at(at, true)) IS NULL THEN',
     to: 'THEN',
     costs: 'after a promotion no session has the lock of a leader that is alive: it is taken over at once',
     tests,
@@ -97,7 +114,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-the-queue',
     file: 'sql/functions/acquire_queued.sql',
-    from: 'grace_until := elect.grace_of(lease, asked_ttl, at);',
+    from: 'grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);',
     to: 'grace_until := NULL;',
     costs: 'whoever waits on the advisory lock is granted what another still trusts',
     tests,
@@ -129,7 +146,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-an-advisory-lock',
     file: 'sql/internal/lease_in_use.sql',
-    from: ' OR elect.grace_of(lease, NULL, clock_timestamp()) IS NOT NULL',
+    from: ' OR elect.grace_of(lease, NULL, clock_timestamp(), elect.epoch_at(clock_timestamp(), true)) IS NOT NULL',
     to: '',
     costs: 'a mutex is given beside a lease that its holder still trusts',
     tests,
@@ -160,7 +177,7 @@ export const sqlEpochs: readonly Mutant[] = [
   },
   {
     name: 'epoch-is-waited-for',
-    file: 'sql/internal/epoch_at.sql',
+    file: 'sql/internal/look_at_epoch.sql',
     from: 'pg_try_advisory_xact_lock(elect.epoch_key())',
     to: 'pg_advisory_xact_lock(elect.epoch_key())::text IS NOT NULL',
     costs:
@@ -178,7 +195,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'grace-is-pruned',
     file: 'sql/functions/prune_leases.sql',
-    from: ' OR elect.grace_of(l, NULL, at) IS NULL)',
+    from: ' OR elect.grace_of(l, NULL, at, in_epoch) IS NULL)',
     to: ' OR true)',
     costs: 'with the row goes how long its last holder may trust it',
     tests,

@@ -39,8 +39,8 @@ export const sqlGuard: readonly Mutant[] = [
   {
     name: 'takeover-by-plain-update',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'FOR UPDATE SKIP LOCKED;\n    vacancy_locked := lease.name IS NOT NULL OR NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name);',
-    to: ';\n    vacancy_locked := true;',
+    from: 'FOR UPDATE SKIP LOCKED;\n    vacancy_locked := true;\n    IF lease.name IS NULL THEN',
+    to: ';\n    vacancy_locked := true;\n    IF false THEN',
     costs: 'two contenders at one vacant lease overwrite each other, or one waits for a guarded transaction',
     tests: ['test/sql/acquire-contention.test.ts', 'test/sql/guard.test.ts'],
   },

@@ -165,7 +165,7 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'a lease is handed over in its grace',
     'internal/hand_over',
-    'next.candidate IS NULL OR elect.grace_of(lease, next.ttl, at) IS NOT NULL',
+    'next.candidate IS NULL OR elect.grace_of(lease, next.ttl, at, elect.epoch_at(at, true)) IS NOT NULL',
     'next.candidate IS NULL',
   ),
   fault(
@@ -183,17 +183,22 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'shares are swept in their grace',
     'internal/sweep_shares',
-    'AND elect.grace_of(l, NULL, at) IS NULL',
+    'AND elect.grace_of(l, NULL, at, elect.epoch_at(at, true)) IS NULL',
     '',
   ),
   fault('no grace of shares', 'functions/acquire_share', 'elect.share_grace(shared, asked_ttl, at)', 'NULL'),
   fault('a renewal does not settle the grace', 'internal/write_renewal', 'epoch = in_epoch, ', ''),
-  fault('a grace from the future lasts on', 'internal/epoch_at', ' AND seen_us <= at_us + 1000000', ''),
+  fault(
+    'a grace from the future lasts on',
+    'internal/epoch_at',
+    "IF begun.first_seen_at <= at + interval '1 second' THEN",
+    'IF true THEN',
+  ),
   fault(
     'a grace from the future begins anew with each call',
-    'internal/epoch_at',
-    "IF records THEN\n      PERFORM setval('elect.epoch_seen', at_us)",
-    "IF false THEN\n      PERFORM setval('elect.epoch_seen', at_us)",
+    'internal/look_at_epoch',
+    "PERFORM setval('elect.epoch_seen', at_us)",
+    'PERFORM at_us',
   ),
   fault('one share too many', 'internal/has_room', 'taken < shared.capacity', 'taken <= shared.capacity'),
   fault('readers join a writer', 'internal/has_room', 'NOT has_exclusive AND (', '('),

@@ -20,7 +20,7 @@ LANGUAGE sql AS $$
   DELETE FROM elect.shared_leases;
   DELETE FROM elect.epochs WHERE first_seen_at > '-infinity';
   SELECT setval('elect.epoch_seen', 1), setval('elect.epoch_number', elect.current_timeline()),
-         setval('elect.epoch_identity', elect.current_identity());
+         setval('elect.epoch_identity', elect.current_identity()), setval('elect.epoch_server', elect.server_run());
   UPDATE elect.settings SET longest_ttl = '15 seconds', grace = true;
 $$;
 

@@ -12,7 +12,7 @@ import { chooseRounds, runScenario } from './harness/rounds.ts'
 import { printVerdict } from './harness/terminal.ts'
 import { judge, type Verdict } from './harness/verdict.ts'
 import { Peers } from './peers/peers.ts'
-import { scenarios } from './scenarios/scenarios.ts'
+import { absentScenarios, scenarios } from './scenarios/scenarios.ts'
 
 const { values } = parseArgs({
   options: {
@@ -49,9 +49,11 @@ try {
     printVerdict(verdict)
     verdicts.push(verdict)
   }
+  const absent = values.only === undefined ? absentScenarios : []
+  for (const { title, why } of absent) console.log(`\n${title}: not run: ${why}`)
   // A part of it, or a quick one, does not take the place of the results that are told.
   if (values.out !== undefined || (!isQuick && values.only === undefined)) {
-    writeReport(folder, { machine, server, isQuick, verdicts })
+    writeReport(folder, { machine, server, isQuick, verdicts, absent })
     console.log(`\nwritten to ${folder}`)
   }
 } finally {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { formatNumber, formatPercent, formatRatio } from './format.ts'
 import type { Machine } from './machine.ts'
 import { plotVerdict } from './plot.ts'
+import type { AbsentScenario } from './scenario.ts'
 import type { Verdict } from './verdict.ts'
 
 export interface Report {
@@ -11,6 +12,8 @@ export interface Report {
   readonly server: Readonly<Record<string, string>>
   readonly isQuick: boolean
   readonly verdicts: readonly Verdict[]
+  /** Of which there are no verdicts. */
+  readonly absent: readonly AbsentScenario[]
 }
 
 /** Writes `results.json`, `README.md` and one picture for each scenario. */
@@ -23,7 +26,7 @@ export function writeReport(folder: string, report: Report): void {
   writeFileSync(join(folder, 'README.md'), page(report))
 }
 
-function page({ machine, server, isQuick, verdicts }: Report): string {
+function page({ machine, server, isQuick, verdicts, absent }: Report): string {
   const facts = [
     `Measured on ${machine.date}: ${machine.system}, ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Node ${machine.node};`,
     `one write of 8 KiB with fdatasync after the other: ${formatNumber(machine.syncsPerSecond)} a second.`,
@@ -34,7 +37,9 @@ function page({ machine, server, isQuick, verdicts }: Report): string {
     'Servers, clients and the benchmark share the machine. `npm run bench` measures anew.',
   ]
   if (isQuick) facts.push('**A quick run: it shows that everything runs, its figures say little.**')
-  return `# Benchmark\n\n${facts.join('\n')}\n${verdicts.map(section).join('')}`
+  const missing = absent.map(({ title, why }) => `- ${title}: ${why}\n`)
+  const notRun = missing.length === 0 ? '' : `\n## Not run\n\n${missing.join('')}`
+  return `# Benchmark\n\n${facts.join('\n')}\n${verdicts.map(section).join('')}${notRun}`
 }
 
 function section({ name, title, figure, better, rounds, roundMs, lines, goals, absent }: Verdict): string {

@@ -78,5 +78,11 @@ export interface Scenario {
   readonly roundMs?: number
 }
 
+/** A scenario that there is no way to run here. */
+export interface AbsentScenario {
+  readonly title: string
+  readonly why: string
+}
+
 /** What a contestant needs is not here: it is passed over, and named. */
 export class Unavailable extends Error {}

@@ -1,5 +1,5 @@
 /** All scenarios, in the order in which they run and are told. */
-import type { Scenario } from '../harness/scenario.ts'
+import type { AbsentScenario, Scenario } from '../harness/scenario.ts'
 import { handOffs } from './hand-off.ts'
 import { guardedRows, guardedTransactions } from './guarded.ts'
 import { idle } from './idle.ts'
@@ -38,4 +38,9 @@ export const scenarios: readonly Scenario[] = [
   ...handOffs,
   release,
   takeover,
+]
+
+/** What was to be measured and is not, and why. */
+export const absentScenarios: readonly AbsentScenario[] = [
+  { title: 'History on and off', why: 'this version keeps no history' },
 ]

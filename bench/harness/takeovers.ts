@@ -39,8 +39,8 @@ export interface Succession {
 
 export interface Step {
   readonly successors: readonly Successor[]
-  /** Ends those that lead. */
-  end(): unknown
+  /** Ends those that lead, and says when. */
+  end(): number | Promise<number>
 }
 
 /** @param session - in the database, to read when leases expire; undefined: they stand elsewhere */
@@ -82,8 +82,7 @@ interface Outcome {
 async function succeed(steps: readonly Step[], session: pg.Client | undefined): Promise<Outcome[]> {
   const waiting = await Promise.all(
     steps.map(async ({ successors, end }) => {
-      const endedMs = performance.now()
-      await end()
+      const endedMs = await end()
       return successors.map((successor) => ({ ...successor, endedMs }))
     }),
   )
@@ -153,8 +152,10 @@ export async function killing(
         return {
           successors: leader.names.map((name) => waitFor(contenders[next++] as Contender, name)),
           end() {
-            leaders.delete(leader)
+            const atMs = performance.now()
             leader.kill()
+            leaders.delete(leader)
+            return atMs
           },
         }
       })

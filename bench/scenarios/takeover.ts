@@ -1,4 +1,5 @@
 /** The process of a leader is killed (SIGKILL): how long until the next one leads. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import type { Blueprint } from '../contenders/blueprint.ts'
 import type { Contender } from '../contenders/contender.ts'
@@ -26,6 +27,8 @@ const ZOOKEEPER = 'ZooKeeper, 4 s'
 const KILL_MS = 35
 /** Names that one process leads, where its death is followed by waiting only. */
 const NAMES = 8
+/** Several that run out at the same moment would be in each other's way. */
+const APART_MS = 50
 
 async function byConnection({ database }: Bench): Promise<Runner> {
   const blueprint: Blueprint = {
@@ -47,14 +50,22 @@ async function byExpiry(blueprint: Blueprint, names: number, bench?: Bench): Pro
 async function deadCandidate({ database }: Bench): Promise<Runner> {
   const stands: { contender: Contender; session: pg.Client }[] = []
   let names = 0
-  const prepareOne = async ({ contender, session }: (typeof stands)[number]): Promise<Step> => {
+  const prepareOne = async (
+    { contender, session }: (typeof stands)[number],
+    index: number,
+  ): Promise<Step> => {
     const name = `dead candidate ${++names}`
     const { rows } = await session.query('SELECT token FROM elect.acquire_lease($1, $2)', [name, 'leader'])
     // It stands in line, and never says another word.
     await session.query('SELECT FROM elect.acquire_lease($1, $2, wait => true)', [name, 'dead'])
     return {
       successors: [waitFor(contender, name)],
-      end: () => session.query('SELECT elect.release_lease($1, $2)', [name, rows[0]?.token]),
+      async end() {
+        await sleep(index * APART_MS)
+        const atMs = performance.now()
+        await session.query('SELECT elect.release_lease($1, $2)', [name, rows[0]?.token])
+        return atMs
+      },
     }
   }
   return takeoverRunner(

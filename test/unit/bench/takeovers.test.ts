@@ -15,8 +15,10 @@ function step(name: string, log: string[], isEarly = false): Step {
   return {
     successors: [{ name, elected }],
     end() {
+      const atMs = performance.now()
       log.push(`${name} ended`)
       elect()
+      return atMs
     },
   }
 }

@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { requireTime } from '../harness/quick.ts'
 import type { Bench, Contestant, Figures, Runner, Scenario } from '../harness/scenario.ts'
 
 const FIGURE = 'bytes each'
@@ -32,10 +33,13 @@ async function measuring({ database, isQuick }: Bench, kind: string, count: numb
   }
 }
 
-const contestant = (name: string, how: string, kind: string, count: number): Contestant => ({
+const contestant = (name: string, how: string, kind: string, count: number, isLong = true): Contestant => ({
   name,
   how: `${how}; ${count.toLocaleString('en-US')} in one client`,
-  open: (bench) => measuring(bench, kind, count),
+  async open(bench) {
+    if (isLong) requireTime(bench)
+    return measuring(bench, kind, count)
+  },
 })
 
 export const memory: Scenario = {
@@ -45,7 +49,7 @@ export const memory: Scenario = {
   better: 'less',
   rounds: 1,
   contestants: [
-    contestant('a held lease', 'acquire(): heartbeat, signal', 'lease', 10_000),
+    contestant('a held lease', 'acquire(): heartbeat, signal', 'lease', 10_000, false),
     contestant('an observer', 'election.observe()', 'observer', 1000),
     contestant('a watcher', 'register.watch()', 'watcher', 1000),
   ],

@@ -89,7 +89,7 @@ export const million: Scenario = {
   title: `Acquire and release, ${CALLERS} callers of one client, by the leases in the table`,
   figure: 'cycles/s',
   better: 'more',
-  roundMs: 800,
+  roundMs: 600,
   alsoTold: [ANY, REFUSALS, BYTES],
   contestants: [contestant(1000), contestant(1_000_000, true)],
   goals: [

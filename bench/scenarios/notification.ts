@@ -179,7 +179,8 @@ export const notification: Scenario = {
   title: 'A follower is told of a release, by how many sessions listen to leases of their own',
   figure: FIGURE,
   better: 'less',
-  rounds: 3,
+  rounds: 2,
+  roundMs: 600,
   alsoTold: [toldQuantile('p99 ms', FIGURE, 0.99), SINCE_ANSWER, RAW],
   contestants: [
     {

@@ -139,21 +139,20 @@ async function timeRaw(sender: pg.Client, listener: pg.Client): Promise<number> 
   return heardMs - sentMs
 }
 
-/** There and back, between two sessions that have the server for themselves. */
-async function rawRoundTrips({ database: shared }: Bench): Promise<Runner> {
+/** Two sessions that have the server for themselves, and how long something takes between them. */
+async function pair(
+  { database: shared }: Bench,
+  prepare: (here: pg.Client, there: pg.Client) => Promise<() => Promise<unknown>>,
+): Promise<Runner> {
   const database = await shared.another()
   const [here, there] = [await database.connect(), await database.connect()]
-  await here.query('LISTEN here')
-  await there.query('LISTEN there')
-  there.on('notification', () => void there.query('NOTIFY here'))
+  const once = await prepare(here, there)
   return {
     async round(forMs) {
       const timesMs: number[] = []
       for (const startMs = performance.now(); performance.now() - startMs < forMs; ) {
-        const back = once(here, 'notification')
         const sentMs = performance.now()
-        await here.query('NOTIFY there')
-        await back
+        await once()
         timesMs.push(performance.now() - sentMs)
       }
       return { [FIGURE]: timesMs }
@@ -163,6 +162,30 @@ async function rawRoundTrips({ database: shared }: Bench): Promise<Runner> {
       await database.drop()
     },
   }
+}
+
+async function rawRoundTrip(here: pg.Client, there: pg.Client): Promise<() => Promise<unknown>> {
+  await here.query('LISTEN here')
+  await there.query('LISTEN there')
+  there.on('notification', () => void there.query('NOTIFY here'))
+  return () => Promise.all([once(here, 'notification'), here.query('NOTIFY there')])
+}
+
+/** As little as being told of a change could be. */
+async function bareFollower(here: pg.Client, there: pg.Client): Promise<() => Promise<unknown>> {
+  await here.query('CREATE TABLE told (id integer PRIMARY KEY, n integer) WITH (fillfactor = 70)')
+  await here.query("INSERT INTO told VALUES (1, 0); SET synchronous_commit = 'off'")
+  await there.query('LISTEN there')
+  const change = {
+    name: 'change',
+    text: "WITH changed AS (UPDATE told SET n = n + 1 WHERE id = 1) SELECT pg_notify('there', '1')",
+  }
+  const read = { name: 'read', text: 'SELECT n FROM told WHERE id = 1' }
+  const told = async () => {
+    await once(there, 'notification')
+    await there.query(read)
+  }
+  return () => Promise.all([told(), here.query(change)])
 }
 
 const contestant = (listeners: number, isLong = false): Contestant => ({
@@ -186,7 +209,12 @@ export const notification: Scenario = {
     {
       name: 'raw NOTIFY',
       how: 'there and back between two sessions, one NOTIFY each way',
-      open: rawRoundTrips,
+      open: (bench) => pair(bench, rawRoundTrip),
+    },
+    {
+      name: 'bare follower',
+      how: 'an asynchronous UPDATE of one row with a NOTIFY; who hears it reads the row',
+      open: (bench) => pair(bench, bareFollower),
     },
     contestant(1),
     contestant(100),

@@ -55,6 +55,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/raise_durability.sql
 \ir internal/require_fresh_snapshots.sql
 \ir internal/channel_of.sql
+\ir internal/news_of.sql
 \ir internal/announce.sql
 \ir internal/lease_answer.sql
 \ir internal/lock_lease.sql
@@ -96,10 +97,14 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 -- The surface.
 \ir functions/schema_version.sql
 \ir functions/acquire_lease.sql
+\ir internal/invalid_request.sql
+\ir functions/acquire_leases.sql
 \ir functions/renew_lease.sql
 \ir internal/try_renewal.sql
 \ir functions/renew_leases.sql
 \ir functions/release_lease.sql
+\ir internal/try_release.sql
+\ir functions/release_leases.sql
 \ir functions/transfer_lease.sql
 \ir functions/leave_queue.sql
 \ir functions/refresh_candidates.sql

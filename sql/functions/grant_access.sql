@@ -11,7 +11,8 @@ DECLARE
     'get_settings()'];
   contender CONSTANT text[] := reader || ARRAY[
     'acquire_lease(text, text, interval, jsonb, boolean, integer, integer)', 'renew_lease(text, bigint, interval)',
-    'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)', 'transfer_lease(text, bigint, text, boolean)',
+    'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)',
+    'acquire_leases(text[], text[], interval[], jsonb[])', 'release_leases(text[], bigint[])', 'transfer_lease(text, bigint, text, boolean)',
     'leave_queue(text, text)', 'refresh_candidates(text[], text[], integer)', 'get_candidacy(text, text)', 'listen_here()',
     'bind_lease(text, bigint, interval)', 'take_over(text, text, interval, jsonb, integer, interval)',
     'acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer, integer)', 'set_capacity(text, integer)',

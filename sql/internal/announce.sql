@@ -11,8 +11,7 @@ BEGIN
   IF pg_notification_queue_usage() > 0.9 THEN
     RETURN true;
   END IF;
-  message := json_build_object(
-    'event', event, 'name', name, 'holder', holder, 'token', token, 'previous_holder', previous_holder)::text;
+  message := elect.news_of(event, name, holder, token, previous_holder);
   RETURN pg_notify('elect', message) IS NOT NULL AND pg_notify(elect.channel_of(name), message) IS NOT NULL
     AND (backend IS NULL OR pg_notify(elect.session_channel(backend), message) IS NOT NULL);
 END

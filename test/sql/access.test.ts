@@ -33,6 +33,7 @@ const reader = [
 const user = [
   ...reader,
   'acquire_lease',
+  'acquire_leases',
   'acquire_queued',
   'acquire_share',
   'advisory_lock',
@@ -56,6 +57,7 @@ const user = [
   'protect_table',
   'refresh_candidates',
   'release_lease',
+  'release_leases',
   'release_queued',
   'renew_lease',
   'renew_leases',

@@ -45,6 +45,8 @@ const calls = {
   renew_lease: 'elect.renew_lease($, 1)',
   renew_leases: 'elect.renew_leases(ARRAY[$]::text[], ARRAY[1]::bigint[])',
   release_lease: 'elect.release_lease($, 1)',
+  acquire_leases: "elect.acquire_leases(ARRAY[$]::text[], '{bob}', '{15 s}')",
+  release_leases: 'elect.release_leases(ARRAY[$]::text[], ARRAY[1]::bigint[])',
   transfer_lease: "elect.transfer_lease($, 1, 'bob')",
   compare_and_swap: "elect.compare_and_swap($, 'b', null)",
   compare_and_swap_version: "elect.compare_and_swap_version($, 'b', 0)",
@@ -78,6 +80,7 @@ const badNames: BadCall[] = Object.values(calls).flatMap((call) => [
 const badTexts: BadCall[] = [
   ['holder', "elect.acquire_lease('new', $)"],
   ['holder', "elect.acquire_lease('taken', $, wait => true)"],
+  ['holder', "elect.acquire_leases('{new}', ARRAY[$]::text[], '{15 s}')"],
   ['holder', "elect.leave_queue('taken', $)"],
   ['holder', "elect.refresh_candidates('{taken}', ARRAY[$]::text[])"],
   ['holder', "elect.get_candidacy('taken', $)"],
@@ -115,6 +118,7 @@ const badTokens: BadCall[] = [
   "elect.renew_lease('taken', $)",
   "elect.renew_leases('{taken}', ARRAY[$]::bigint[])",
   "elect.release_lease('taken', $)",
+  "elect.release_leases('{taken}', ARRAY[$]::bigint[])",
   "elect.transfer_lease('taken', $, 'bob')",
   "elect.assert_lease('taken', $)",
   "elect.bind_lease('taken', $)",
@@ -139,6 +143,7 @@ const badTtls: BadCall[] = [
     "elect.acquire_lease('taken', 'bob', $, wait => true)",
     "elect.take_over('taken', 'bob', $)",
     "elect.acquire_queued('new', 'bob', $)",
+    "elect.acquire_leases('{new}', '{bob}', ARRAY[$]::interval[])",
     "elect.renew_lease('taken', 1, $)",
     "elect.renew_leases('{taken}', '{1}', $)",
     "elect.compare_and_swap('new', 'b', null, $)",
@@ -224,6 +229,20 @@ const badOthers: BadCall[] = [
     call: "elect.renew_leases(null, '{1}')",
     message: 'Invalid tokens: expected one for each of null names, got 1',
   },
+  ...['null', "'{}'", "'{1,2}'"].map((bad) => ({
+    call: `elect.release_leases('{taken}', ${bad})`,
+    message: `Invalid tokens: expected one for each of 1 names, got ${{ null: 'null', "'{}'": '0' }[bad] ?? '2'}`,
+  })),
+  ...[
+    ["null, '{a}', '{1 s}'", 'null names, got 1, 1 and null'],
+    ["'{new}', null, '{1 s}'", '1 names, got null, 1 and null'],
+    ["'{new}', '{a,b}', '{1 s}'", '1 names, got 2, 1 and null'],
+    ["'{new}', '{a}', null", '1 names, got 1, null and null'],
+    ["'{new}', '{a}', '{1 s}', '{}'", '1 names, got 1, 1 and 0'],
+  ].map(([values, got]) => ({
+    call: `elect.acquire_leases(${values})`,
+    message: `Invalid holders, ttls or metadata_list: expected one for each of ${got}`,
+  })),
   ...['null', "interval '-00:00:01'"].map((bad) => ({
     call: `elect.prune_leases(${bad})`,
     message: `Invalid older_than: expected 0 seconds to 100 years, got ${bad.match(/-[\d:]+/)?.[0] ?? bad}`,

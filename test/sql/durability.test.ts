@@ -25,6 +25,14 @@ const setting = () => scalar<string>(client, "SELECT current_setting('synchronou
 /** What would let a second holder in, were it lost in a crash after the first was told. */
 const promises: Record<string, (name: string, token: number) => Promise<unknown>> = {
   'a grant': (name) => acquire(client, `${name}, new`, 'ada'),
+  'a grant of many': (name) =>
+    client.query("SELECT elect.acquire_leases(ARRAY[$1, $1 || ' too'], '{ada,ada}', '{1 s,1 s}')", [
+      `${name}, new`,
+    ]),
+  'a grant of many that were held': async (name, token) => {
+    await client.query('SELECT elect.release_leases(ARRAY[$1], ARRAY[$2::bigint])', [name, token])
+    await client.query("SELECT elect.acquire_leases(ARRAY[$1], '{bob}', '{1 s}')", [name])
+  },
   'a takeover': async (name) => {
     await grantTo(client, `${name}, expiring`, 'ada', '100 milliseconds')
     await client.query("SELECT set_config('synchronous_commit', 'off', true)")

@@ -1,0 +1,175 @@
+CREATE OR REPLACE FUNCTION elect.acquire_leases(
+  names text[], holders text[], ttls interval[], metadata_list jsonb[] DEFAULT NULL
+) RETURNS TABLE (
+  name text, granted boolean, holder text, token bigint, version bigint, metadata jsonb, expires_in interval, rank integer
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  asked CONSTANT integer := coalesce(cardinality(names), 0);
+  tells CONSTANT boolean := pg_notification_queue_usage() <= 0.9;
+  asked_ttls interval[];
+  at timestamptz := clock_timestamp();
+  in_epoch elect.epochs;
+  -- By the place of the request: the row that this transaction has locked and found vacant, who held it last, whether there is none yet.
+  rows tid[];
+  previous text[];
+  are_new boolean[];
+  free bigint;
+BEGIN
+  IF names IS NULL OR cardinality(holders) IS DISTINCT FROM asked OR cardinality(ttls) IS DISTINCT FROM asked
+     OR (metadata_list IS NOT NULL AND cardinality(metadata_list) <> asked) THEN
+    RAISE EXCEPTION 'Invalid holders, ttls or metadata_list: expected one for each of % names, got %, % and %',
+        coalesce(cardinality(names)::text, 'null'), coalesce(cardinality(holders)::text, 'null'),
+        coalesce(cardinality(ttls)::text, 'null'), coalesce(cardinality(metadata_list)::text, 'null')
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass arrays of the same length; metadata_list may be null.';
+  END IF;
+  BEGIN
+    asked_ttls := ARRAY(
+      SELECT CASE WHEN elect.valid_name(a.name) IS NOT NULL AND elect.valid_text(a.holder, 'holder') IS NOT NULL
+        AND (a.metadata IS NULL OR elect.valid_metadata(a.metadata) IS NOT NULL) THEN elect.valid_ttl(a.ttl) END
+      FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
+      ORDER BY a.place);
+  EXCEPTION
+    WHEN invalid_parameter_value THEN
+      PERFORM elect.invalid_request(names, holders, ttls, metadata_list);
+  END;
+
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    RETURN QUERY
+    SELECT a.name, g.* FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
+    CROSS JOIN LATERAL elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata) AS g
+    ORDER BY a.place;
+    RETURN;
+  END IF;
+  in_epoch := elect.epoch_at(at, true);
+
+  BEGIN
+    -- The rule of acquire_lease, for all that look vacant: the advisory lock of the name, then the row, FOR UPDATE and without waiting,
+    -- and only after all of them the clock. In the order of the names. A name that comes again is decided after the first.
+    SELECT array_agg(l.row ORDER BY a.place), array_agg(l.holder ORDER BY a.place), count(l.row)
+    INTO rows, previous, free
+    FROM (
+      SELECT a.name COLLATE "C" AS name, a.place, row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
+      FROM unnest(names) WITH ORDINALITY AS a (name, place)
+    ) AS a
+    LEFT JOIN LATERAL (
+      SELECT l.ctid AS row, l.holder FROM elect.leases l
+      WHERE l.name = a.name AND a.is_first
+        -- In a CASE, as else the server may take the lock first.
+        AND CASE
+          WHEN NOT elect.is_held(l, at) AND l.part_of IS NULL AND elect.is_settled(l, in_epoch, at)
+            THEN pg_try_advisory_xact_lock(elect.advisory_key(l.name))
+        END
+      FOR UPDATE SKIP LOCKED
+    ) AS l ON true;
+    IF free < asked THEN
+      are_new := ARRAY(
+        SELECT CASE
+          WHEN a.row IS NULL AND a.is_first AND in_epoch.first_seen_at + interval '24 hours' <= at
+            AND NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = a.name)
+            THEN pg_try_advisory_xact_lock(elect.advisory_key(a.name))
+          ELSE false
+        END
+        FROM (
+          SELECT a.name COLLATE "C" AS name, a.row, a.place,
+            row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
+          FROM unnest(names, rows) WITH ORDINALITY AS a (name, row, place)
+        ) AS a
+        ORDER BY a.place);
+    END IF;
+    -- Not earlier than the moment at which they were found vacant, also where the clock has gone back since.
+    at := greatest(at, clock_timestamp());
+
+    -- In a statement after the locks, so that it sees all who stood in line before them.
+    IF free = asked AND elect.raise_durability() AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = ANY (names)) THEN
+      RETURN QUERY
+      WITH granted AS (
+        UPDATE elect.leases AS l
+        SET holder = a.holder, token = elect.next_token(l.token, at, in_epoch.epoch), version = l.version + 1, epoch = in_epoch.epoch,
+            acquired_at = at, renewed_at = at, expires_at = at + a.ttl, ttl = a.ttl, metadata = a.metadata, is_bound = false
+        FROM unnest(holders, asked_ttls, metadata_list, rows, previous) WITH ORDINALITY AS a (holder, ttl, metadata, row, previous, place)
+        WHERE l.ctid = a.row
+        RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata, l.ttl,
+          elect.news_of(CASE WHEN a.previous IS NULL THEN 'granted' ELSE 'expired' END, l.name, l.holder, l.token, a.previous) AS news
+      )
+      SELECT g.name, NOT tells OR (pg_notify('elect', g.news) IS NOT NULL AND pg_notify(elect.channel_of(g.name), g.news) IS NOT NULL),
+        g.holder, g.token, g.version, g.metadata, g.ttl, NULL::integer
+      FROM granted g
+      ORDER BY g.place;
+      RETURN;
+    END IF;
+
+    IF free > 0 OR true = ANY (are_new) THEN
+      PERFORM elect.raise_durability();
+    END IF;
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+      SELECT a.name COLLATE "C" AS name, a.holder, a.ttl, a.metadata, a.row, a.previous, a.place,
+        a.is_new AND NOT EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = a.name) AS is_new,
+        NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = a.name) AS nobody_waits
+      FROM unnest(names, holders, asked_ttls, metadata_list, rows, previous, are_new) WITH ORDINALITY
+        AS a (name, holder, ttl, metadata, row, previous, is_new, place)
+    ),
+    again AS (
+      UPDATE elect.leases AS l
+      SET holder = a.holder, token = elect.next_token(l.token, at, in_epoch.epoch), version = l.version + 1, epoch = in_epoch.epoch,
+          acquired_at = at, renewed_at = at, expires_at = at + a.ttl, ttl = a.ttl, metadata = a.metadata, is_bound = false
+      FROM asked a
+      WHERE l.ctid = a.row AND a.nobody_waits
+      RETURNING l.name, a.place, l.token, l.version, a.previous
+    ),
+    anew AS (
+      INSERT INTO elect.leases AS l (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata)
+      SELECT a.name, a.holder, t.token, t.token, in_epoch.epoch, at, at, at + a.ttl, a.ttl, a.metadata
+      FROM asked a CROSS JOIN elect.next_token(NULL, at, in_epoch.epoch) AS t (token)
+      WHERE a.is_new AND a.nobody_waits
+      -- Written by hand at the same moment: decided by itself below.
+      ON CONFLICT (name) DO NOTHING
+      RETURNING l.name, l.token, l.version
+    ),
+    granted AS MATERIALIZED (
+      SELECT a.place, a.holder, g.token, g.version, a.metadata, a.ttl,
+        NOT tells OR (pg_notify('elect', n.news) IS NOT NULL AND pg_notify(elect.channel_of(a.name), n.news) IS NOT NULL) AS is_told
+      FROM (
+        SELECT u.place, u.token, u.version FROM again u
+        UNION ALL
+        SELECT a.place, i.token, i.version FROM anew i JOIN asked a ON a.name = i.name AND a.is_new
+      ) AS g
+      JOIN asked a ON a.place = g.place
+      CROSS JOIN LATERAL (
+        SELECT elect.news_of(CASE WHEN a.previous IS NULL THEN 'granted' ELSE 'expired' END, a.name, a.holder, g.token, a.previous) AS news
+        OFFSET 0) AS n
+    ),
+    -- All others by themselves, after those above: their own already, in their grace, with a line, changing hands, or asked for twice.
+    decided AS MATERIALIZED (
+      SELECT a.place, a.name, g.is_told, g.holder, g.token, g.version, g.metadata, g.ttl,
+        CASE
+          WHEN g.place IS NOT NULL THEN NULL
+          WHEN elect.is_held(l, at) AND l.holder <> a.holder AND l.renewed_at <= at THEN elect.lease_answer(false, l, at)
+          ELSE elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata)
+        END AS answer
+      FROM asked a
+      LEFT JOIN granted g ON g.place = a.place
+      LEFT JOIN elect.leases l ON l.name = a.name
+      ORDER BY a.place
+    )
+    SELECT d.name, coalesce(d.is_told, (d.answer).granted), coalesce(d.holder, (d.answer).holder), coalesce(d.token, (d.answer).token),
+      coalesce(d.version, (d.answer).version), coalesce(d.metadata, (d.answer).metadata), coalesce(d.ttl, (d.answer).expires_in), (d.answer).rank
+    FROM decided d
+    ORDER BY d.place;
+  EXCEPTION
+    -- Where a row was written between the look and the lock, the server follows it to its newest version, and waits there though it was
+    -- told to skip. Nothing has been granted then.
+    WHEN lock_not_available OR deadlock_detected THEN
+      RETURN QUERY
+      SELECT a.name, g.* FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
+      CROSS JOIN LATERAL elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata) AS g
+      ORDER BY a.place;
+  END;
+END
+$$;
+COMMENT ON FUNCTION elect.acquire_leases(text[], text[], interval[], jsonb[]) IS
+  'Asks for many leases in one statement: one row for each, in the order asked for, as acquire_lease (without wait) would answer each of them, one after the other. They are granted name by name: some may be refused and others not. Never waits for a lock. metadata_list null: none has any. Each ttl 100 ms to 24 h. Every grant holds an entry of the server''s lock table until the commit: ask for a few hundred at a time. Errors: 22023 bad argument, with its place, and then none is granted.';

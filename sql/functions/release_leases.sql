@@ -1,0 +1,68 @@
+CREATE OR REPLACE FUNCTION elect.release_leases(names text[], tokens bigint[])
+RETURNS TABLE (name text, released boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  asked CONSTANT integer := coalesce(cardinality(names), 0);
+  tells CONSTANT boolean := pg_notification_queue_usage() <= 0.9;
+  at timestamptz := clock_timestamp();
+  -- By the place of the request: the row that this transaction has locked, and who holds it.
+  rows tid[];
+  holders text[];
+BEGIN
+  IF names IS NULL OR cardinality(tokens) IS DISTINCT FROM asked THEN
+    RAISE EXCEPTION 'Invalid tokens: expected one for each of % names, got %',
+        coalesce(cardinality(names)::text, 'null'), coalesce(cardinality(tokens)::text, 'null')
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass two arrays of the same length.';
+  END IF;
+  PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
+
+  BEGIN
+    -- The rule of release_lease, for all that are plainly held: the row FOR UPDATE, without waiting, and after all of them the clock.
+    SELECT array_agg(l.row ORDER BY a.place), array_agg(l.holder ORDER BY a.place) INTO rows, holders
+    FROM (
+      SELECT a.name COLLATE "C" AS name, a.token, a.place, row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
+      FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
+    ) AS a
+    LEFT JOIN LATERAL (
+      SELECT l.ctid AS row, l.holder FROM elect.leases l
+      WHERE l.name = a.name AND l.token = a.token AND a.is_first AND l.holder IS NOT NULL AND l.part_of IS NULL
+      FOR UPDATE SKIP LOCKED
+    ) AS l ON true;
+    at := clock_timestamp();
+
+    -- In a statement after the locks: whoever stands in line has done so before them. No raise_durability, as in release_lease.
+    RETURN QUERY
+    WITH asked AS MATERIALIZED (
+      SELECT a.name COLLATE "C" AS name, a.token, a.row, a.holder, a.place
+      FROM unnest(names, tokens, rows, holders) WITH ORDINALITY AS a (name, token, row, holder, place)
+    ),
+    vacated AS (
+      UPDATE elect.leases AS l
+      SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = NULL
+      FROM asked a
+      WHERE l.ctid = a.row AND elect.is_held(l, at) AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = a.name)
+      RETURNING a.place, l.name, elect.news_of('released', l.name, NULL, l.token, a.holder) AS news
+    ),
+    told AS MATERIALIZED (
+      SELECT v.place, NOT tells OR (pg_notify('elect', v.news) IS NOT NULL AND pg_notify(elect.channel_of(v.name), v.news) IS NOT NULL) AS is_told
+      FROM vacated v
+    )
+    -- All others by themselves, after those above: with a line, a share, in use, or not held any more.
+    SELECT a.name, CASE WHEN t.place IS NULL THEN elect.try_release(a.name, a.token) ELSE t.is_told END
+    FROM asked a LEFT JOIN told t ON t.place = a.place
+    ORDER BY a.place;
+  EXCEPTION
+    -- As in acquire_leases: it was made to wait.
+    WHEN lock_not_available OR deadlock_detected THEN
+      RETURN QUERY
+      SELECT a.name, elect.try_release(a.name, a.token)
+      FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
+      ORDER BY a.place;
+  END;
+END
+$$;
+COMMENT ON FUNCTION elect.release_leases(text[], bigint[]) IS
+  'Gives back many leases in one statement: one row for each, in the order asked for, as release_lease would answer. Does not wait for whoever is at a row: released is then null, which says nothing about the lease; release that one by itself. Errors: 22023 bad argument, and then none is given back.';

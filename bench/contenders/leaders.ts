@@ -1,12 +1,15 @@
 /** Leaders in processes of their own, to be killed. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildSync } from 'esbuild'
 import type { Blueprint } from './blueprint.ts'
 
-/** Beside the peers' packages, where the bundle finds them. */
-const BUNDLE = fileURLToPath(new URL('../peers/built/leader.mjs', import.meta.url))
+/** Among the peers' packages, where the bundle finds them, and nobody takes it for a source. */
+const BUNDLE = fileURLToPath(
+  new URL(`../peers/node_modules/.bundle/leader-${process.pid}.mjs`, import.meta.url),
+)
 let isBuilt = false
 
 export interface LeaderProcess {
@@ -18,9 +21,7 @@ export interface LeaderProcess {
 /** Starts a process that leads under these names. Resolves when it does. */
 export async function startLeader(blueprint: Blueprint, names: readonly string[]): Promise<LeaderProcess> {
   build()
-  const child = fork(BUNDLE, [JSON.stringify({ blueprint, names })], {
-    execArgv: ['--enable-source-maps'],
-  })
+  const child = fork(BUNDLE, [JSON.stringify({ blueprint, names })], { execArgv: [] })
   await leading(child)
   return { names, kill: () => child.kill('SIGKILL') }
 }
@@ -43,7 +44,7 @@ function build(): void {
     packages: 'external',
     platform: 'node',
     format: 'esm',
-    sourcemap: 'inline',
   })
+  process.once('exit', () => rmSync(BUNDLE, { force: true }))
   isBuilt = true
 }

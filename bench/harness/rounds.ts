@@ -36,6 +36,8 @@ export interface ScenarioResult extends RoundOptions {
   readonly outcomes: readonly Outcome[]
   /** What could not be run, and why. */
   readonly absent: readonly { contestant: string; why: string }[]
+  /** With all that is not counted: starting, warming up, ending. */
+  readonly tookMs: number
 }
 
 interface Entry {
@@ -49,6 +51,7 @@ export async function runScenario(
   scenario: Scenario,
   { rounds, roundMs }: RoundOptions,
 ): Promise<ScenarioResult> {
+  const begunMs = performance.now()
   const entries: Entry[] = []
   const absent: { contestant: string; why: string }[] = []
   try {
@@ -77,7 +80,8 @@ export async function runScenario(
   } finally {
     for (const { runner } of entries) await runner.close()
   }
-  return { scenario, outcomes: entries.map(({ outcome }) => outcome), absent, rounds, roundMs }
+  const tookMs = performance.now() - begunMs
+  return { scenario, outcomes: entries.map(({ outcome }) => outcome), absent, rounds, roundMs, tookMs }
 }
 
 async function runAlone(runner: Runner, forMs: number): Promise<Figures> {

@@ -7,8 +7,9 @@ import { toldMost } from './told.ts'
 const FIGURE = 'oldest snapshot ms'
 const LOOK_EACH_MS = 50
 
+// What the sessions do is read first, what they hold after that: one that was idle may have begun meanwhile.
 const OLDEST = `SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 * 1000 AS ms
-  FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()`
+  FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND state <> 'idle' AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()`
 
 export const SNAPSHOT_TOLD = toldMost(FIGURE)
 

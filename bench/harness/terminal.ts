@@ -20,7 +20,10 @@ export function printVerdict(verdict: Verdict): void {
       ...also.map((what) => formatNumber(line.also[what] ?? Number.NaN)),
     ])
   }
-  console.log(`\n${styleText('bold', verdict.title)} (${verdict.figure}, ${verdict.better} is better)`)
+  const took = `${formatNumber(verdict.tookMs / 1000)} s`
+  console.log(
+    `\n${styleText('bold', verdict.title)} (${verdict.figure}, ${verdict.better} is better; it took ${took})`,
+  )
   console.log(table.toString())
   for (const { text, measured, isMet } of verdict.goals) {
     console.log(`  ${mark(isMet)} ${text}: ${measured}`)

@@ -33,12 +33,13 @@ export interface Verdict {
   readonly better: 'more' | 'less'
   readonly rounds: number
   readonly roundMs: number
+  readonly tookMs: number
   readonly lines: readonly Line[]
   readonly goals: readonly GoalVerdict[]
   readonly absent: readonly { contestant: string; why: string }[]
 }
 
-export function judge({ scenario, outcomes, absent, rounds, roundMs }: ScenarioResult): Verdict {
+export function judge({ scenario, outcomes, absent, rounds, roundMs, tookMs }: ScenarioResult): Verdict {
   const { name, title, figure, better, goals, alsoTold = [] } = scenario
   const base = tell(scenario, outcomes[0], figure)
   const lines = outcomes.map((outcome): Line => {
@@ -58,7 +59,7 @@ export function judge({ scenario, outcomes, absent, rounds, roundMs }: ScenarioR
     }
   })
   const verdicts = goals.map((goal) => judgeGoal(scenario, outcomes, goal))
-  return { name, title, figure, better, rounds, roundMs, lines, goals: verdicts, absent }
+  return { name, title, figure, better, rounds, roundMs, tookMs, lines, goals: verdicts, absent }
 }
 
 function judgeGoal(scenario: Scenario, outcomes: readonly Outcome[], goal: Goal): GoalVerdict {

@@ -12,6 +12,7 @@ function verdictOf(scenario: Partial<Scenario>, rounds: Record<string, readonly 
     absent: [],
     rounds: 3,
     roundMs: 100,
+    tookMs: 900,
   })
 }
 

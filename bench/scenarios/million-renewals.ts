@@ -1,5 +1,6 @@
 /** Does the table stay as it is while leases are renewed a million times? Processes renew a thousand leases each, by one statement. */
 import type pg from 'pg'
+import { inOwnDatabase } from '../harness/own-database.ts'
 import { requireTime } from '../harness/quick.ts'
 import type { Bench, Contestant, Figures, Runner, Scenario } from '../harness/scenario.ts'
 import { fillLeases, leaseName, tableBytes } from '../support/table-of-leases.ts'
@@ -19,8 +20,10 @@ interface Batch {
 }
 
 /** @param index - of one lease of a holder in the table, from 1 on */
-async function renewing(bench: Bench, index: (holder: number, lease: number) => number): Promise<Runner> {
-  const database = await bench.database.another()
+async function renewing(
+  { database }: Bench,
+  index: (holder: number, lease: number) => number,
+): Promise<Runner> {
   const observer = await database.connect()
   const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => database.connect()))
   await fillLeases(observer, { count: LEASES, holders: HOLDERS, isHalfExpired: false })
@@ -52,7 +55,6 @@ async function renewing(bench: Bench, index: (holder: number, lease: number) => 
     },
     async close() {
       await Promise.all([observer, ...sessions].map((session) => session.end()))
-      await database.drop()
     },
   }
 }
@@ -88,7 +90,7 @@ const contestant = (
   how,
   async open(bench) {
     if (isLong) requireTime(bench)
-    return renewing(bench, index)
+    return inOwnDatabase(bench, (own) => renewing(own, index))
   },
 })
 

@@ -2,6 +2,7 @@
 import type { PgElect } from '../../src/index.ts'
 import { type Call, callersRunner } from '../harness/callers.ts'
 import { openElect } from '../harness/elect.ts'
+import { inOwnDatabase } from '../harness/own-database.ts'
 import { requireTime } from '../harness/quick.ts'
 import type { Bench, Contestant, Figures, Runner, Scenario } from '../harness/scenario.ts'
 import { fillLeases, leaseName, tableBytes } from '../support/table-of-leases.ts'
@@ -14,13 +15,11 @@ const REFUSALS = 'refusals/s of any'
 const BYTES = 'bytes a lease'
 
 async function using(bench: Bench, count: number): Promise<Runner> {
-  // Its fill and its size are to be in nobody's way.
-  const database = await bench.database.another()
-  const session = await database.connect()
+  const session = await bench.database.connect()
   await fillLeases(session, { count, holders: 1000, isHalfExpired: true })
   const bytes = (await tableBytes(session)) / count
   await session.end()
-  const client = openElect({ ...bench, database })
+  const client = openElect(bench)
 
   // Held and expired ones take turns in the table.
   const pairs = count / 2
@@ -40,10 +39,7 @@ async function using(bench: Bench, count: number): Promise<Runner> {
       const told = { [ANY]: any['calls/s'] ?? [], [REFUSALS]: refused['calls/s'] ?? [] }
       return { 'cycles/s': used['calls/s'] ?? [], ...told, [BYTES]: bytes }
     },
-    async close() {
-      await client.close()
-      await database.drop()
-    },
+    close: () => client.close(),
   }
 }
 
@@ -80,7 +76,8 @@ const contestant = (count: number, isLong = false): Contestant => ({
   how: `${USED} of them in use; any: at random from all, of which each page is written to the log as a whole at first`,
   async open(bench) {
     if (isLong) requireTime(bench)
-    return using(bench, count)
+    // Its fill and its size are to be in nobody's way.
+    return inOwnDatabase(bench, (own) => using(own, count))
   },
 })
 

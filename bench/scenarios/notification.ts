@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import type { BenchDatabase } from '../harness/bench-database.ts'
 import { closeAll, openElect } from '../harness/elect.ts'
+import { inOwnDatabase } from '../harness/own-database.ts'
 import { requireTime } from '../harness/quick.ts'
 import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
 import { toldQuantile } from '../harness/told.ts'
@@ -21,7 +22,8 @@ const FOLLOWERS = 5
 const CONNECTS_AT_ONCE = 10
 /** All listeners have been woken, and are quiet again, before the next one is timed. */
 const QUIET_MS_EACH = 0.05
-const TOO_MANY_CONNECTIONS = '53300'
+/** For those who send, and for administrators. */
+const SPARE_CONNECTIONS = 20
 
 /** One who follows a lease. */
 interface Follower {
@@ -46,28 +48,17 @@ async function follow(bench: Bench, lease: string): Promise<Follower> {
 }
 
 async function following(bench: Bench, listeners: number): Promise<Runner> {
-  const database = await bench.database.another()
-  const own = { ...bench, database }
+  const { database } = bench
   const sender = await database.connect()
+  await requireConnections(sender, listeners + SPARE_CONNECTIONS)
   const crowd: pg.Client[] = []
   const followers: Follower[] = []
   const raws: pg.Client[] = []
-  const close = async () => {
-    await closeAll(followers)
-    await Promise.all([sender, ...raws, ...crowd].map((session) => session.end()))
-    await database.drop()
-  }
-  try {
-    const places = Math.min(FOLLOWERS, listeners)
-    for (let place = 0; place < places; place++) {
-      followers.push(await follow(own, `followed ${place}`))
-      if (place % 2 === 0) raws.push(await database.connect())
-      await gather(database, crowd, Math.floor(((listeners - places) * (place + 1)) / places))
-    }
-  } catch (error) {
-    await close()
-    if ((error as { code?: string }).code !== TOO_MANY_CONNECTIONS) throw error
-    throw new Unavailable(`the server does not take ${listeners} connections (max_connections)`)
+  const places = Math.min(FOLLOWERS, listeners)
+  for (let place = 0; place < places; place++) {
+    followers.push(await follow(bench, `followed ${place}`))
+    if (place % 2 === 0) raws.push(await database.connect())
+    await gather(database, crowd, Math.floor(((listeners - places) * (place + 1)) / places))
   }
   const quietMs = listeners * QUIET_MS_EACH
   const quiet = async () => (quietMs >= 1 ? sleep(quietMs) : undefined)
@@ -90,7 +81,20 @@ async function following(bench: Bench, listeners: number): Promise<Runner> {
       }
       return { [FIGURE]: timesMs, [SINCE_ANSWER]: sinceAnswerMs, [RAW]: rawMs }
     },
-    close,
+    async close() {
+      await closeAll(followers)
+      await Promise.all([sender, ...raws, ...crowd].map((session) => session.end()))
+    },
+  }
+}
+
+async function requireConnections(session: pg.Client, count: number): Promise<void> {
+  const { rows } = await session.query<{ free: number }>(
+    `SELECT current_setting('max_connections')::integer - count(*)::integer AS free
+    FROM pg_stat_activity WHERE backend_type = 'client backend'`,
+  )
+  if ((rows[0]?.free ?? 0) < count) {
+    throw new Unavailable(`the server does not take ${count} more connections (max_connections)`)
   }
 }
 
@@ -141,10 +145,9 @@ async function timeRaw(sender: pg.Client, listener: pg.Client): Promise<number> 
 
 /** Two sessions that have the server for themselves, and how long something takes between them. */
 async function pair(
-  { database: shared }: Bench,
+  { database }: Bench,
   prepare: (here: pg.Client, there: pg.Client) => Promise<() => Promise<unknown>>,
 ): Promise<Runner> {
-  const database = await shared.another()
   const [here, there] = [await database.connect(), await database.connect()]
   const once = await prepare(here, there)
   return {
@@ -159,7 +162,6 @@ async function pair(
     },
     async close() {
       await Promise.all([here.end(), there.end()])
-      await database.drop()
     },
   }
 }
@@ -193,7 +195,7 @@ const contestant = (listeners: number, isLong = false): Contestant => ({
   how: 'release_lease to the next value of election.observe(), which has read the lease again',
   async open(bench) {
     if (isLong) requireTime(bench)
-    return following(bench, listeners)
+    return inOwnDatabase(bench, (own) => following(own, listeners))
   },
 })
 
@@ -209,12 +211,12 @@ export const notification: Scenario = {
     {
       name: 'raw NOTIFY',
       how: 'there and back between two sessions, one NOTIFY each way',
-      open: (bench) => pair(bench, rawRoundTrip),
+      open: (bench) => inOwnDatabase(bench, (own) => pair(own, rawRoundTrip)),
     },
     {
       name: 'bare follower',
       how: 'an asynchronous UPDATE of one row with a NOTIFY; who hears it reads the row',
-      open: (bench) => pair(bench, bareFollower),
+      open: (bench) => inOwnDatabase(bench, (own) => pair(own, bareFollower)),
     },
     contestant(1),
     contestant(100),

@@ -1,12 +1,11 @@
 /** Do listeners cost those who renew anything? NOTIFY serialises commits, so a renewal that told somebody would show here. */
 import { type Call, callersRunner } from '../harness/callers.ts'
+import { inOwnDatabase } from '../harness/own-database.ts'
 import type { Bench, Contestant, Runner, Scenario } from '../harness/scenario.ts'
 
 const RENEWERS = 8
 
-async function renewing(bench: Bench, listeners: number): Promise<Runner> {
-  // Who listens in a database is in the way of all who tell something in it.
-  const database = await bench.database.another()
+async function renewing({ database }: Bench, listeners: number): Promise<Runner> {
   const sessions = await Promise.all(Array.from({ length: RENEWERS + listeners }, () => database.connect()))
   const calls: Call[] = []
   for (const [index, session] of sessions.entries()) {
@@ -25,16 +24,14 @@ async function renewing(bench: Bench, listeners: number): Promise<Runner> {
       await session.query('SELECT elect.listen(ARRAY[$1])', [name])
     }
   }
-  return callersRunner('renewals', calls, async () => {
-    await Promise.all(sessions.map((session) => session.end()))
-    await database.drop()
-  })
+  return callersRunner('renewals', calls, () => Promise.all(sessions.map((session) => session.end())))
 }
 
 const contestant = (listeners: number, how: string): Contestant => ({
   name: `${listeners === 0 ? 'no' : listeners} listeners`,
   how,
-  open: (bench) => renewing(bench, listeners),
+  // Who listens in a database is in the way of all who tell something in it.
+  open: (bench) => inOwnDatabase(bench, (own) => renewing(own, listeners)),
 })
 
 export const renewalsWithListeners: Scenario = {

@@ -1,0 +1,19 @@
+import type { Bench, Runner } from './scenario.ts'
+
+/** For a contestant that would be in the way of the others, or they of it: opens it on a database of its own, which goes with it. */
+export async function inOwnDatabase(bench: Bench, open: (own: Bench) => Promise<Runner>): Promise<Runner> {
+  const database = await bench.database.another()
+  try {
+    const runner = await open({ ...bench, database })
+    return {
+      round: (forMs) => runner.round(forMs),
+      async close() {
+        await runner.close()
+        await database.drop()
+      },
+    }
+  } catch (error) {
+    await database.drop()
+    throw error
+  }
+}

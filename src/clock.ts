@@ -43,17 +43,48 @@ export function elapsedMs(from: Instant, to: Instant): number {
   )
 }
 
+/** Where a machine shows its three clocks, each in milliseconds. */
+export interface ClockSources {
+  readonly monotonicMs: () => number
+  readonly uptimeMs: () => number
+  readonly wallMs: () => number
+}
+
+/** Reading the uptime takes a hundred times as long as the others: on Linux it is read from a file. */
+const UPTIME_AGE_MS_MAX = 1
+
+/**
+ * Tells the time by these clocks. The uptime is read anew when it is older than a millisecond by the monotonic clock, or when the wall clock
+ * says that the monotonic one has stood still: so a suspend is seen at once, or, if the wall clock was set back in it, a millisecond later.
+ */
+export function clockOf({ monotonicMs, uptimeMs, wallMs }: ClockSources): Pick<Clock, 'now'> {
+  let last: Instant | undefined
+  return {
+    now() {
+      const monotonic = monotonicMs()
+      const wall = wallMs()
+      if (last !== undefined) {
+        const passedMs = monotonic - last.monotonicMs
+        const isFresh = passedMs <= UPTIME_AGE_MS_MAX && wall - last.wallMs <= passedMs + UPTIME_AGE_MS_MAX
+        if (isFresh) return { monotonicMs: monotonic, uptimeMs: last.uptimeMs, wallMs: wall }
+      }
+      last = { monotonicMs: monotonic, uptimeMs: uptimeMs(), wallMs: wall }
+      return last
+    },
+  }
+}
+
 /** The clocks of this machine. */
 export const systemClock: Clock = {
-  now() {
+  ...clockOf({
     // Not performance.now(): it begins anew in each thread.
-    const [seconds, nanoseconds] = process.hrtime()
-    return {
-      monotonicMs: seconds * 1000 + nanoseconds / 1e6,
-      uptimeMs: uptime() * 1000,
-      wallMs: Date.now(),
-    }
-  },
+    monotonicMs() {
+      const [seconds, nanoseconds] = process.hrtime()
+      return seconds * 1000 + nanoseconds / 1e6
+    },
+    uptimeMs: () => uptime() * 1000,
+    wallMs: () => Date.now(),
+  }),
   setTimer(callback, delayMs) {
     const timeout = setTimeout(callback, Math.min(TIMER_MS_MAX, Math.max(0, Math.ceil(delayMs))))
     return { cancel: () => clearTimeout(timeout) }

@@ -86,6 +86,8 @@ export class Heartbeat implements LeaseHeartbeat {
   /** Leases to be renewed by the next statement, whenever they are due, and who waits for that. */
   readonly #asked = new Map<Renewable, Asking[]>()
   #timer: Timer | undefined
+  /** When that comes, by the monotonic clock; infinite: it is not set. */
+  #timerAtMs = Number.POSITIVE_INFINITY
   #beating = false
   readonly #onSettled: (() => void)[] = []
 
@@ -99,12 +101,16 @@ export class Heartbeat implements LeaseHeartbeat {
    * @param withinMs - when to do so first, if that is earlier than its interval
    */
   add(lease: Renewable | Refreshable, withinMs = Number.POSITIVE_INFINITY): void {
-    this.#dueAtMs.set(lease, Math.min(this.#nextBeatAtMs(lease), this.#nowMs() + withinMs))
-    this.#arm()
+    const nowMs = this.#nowMs()
+    const dueAtMs = Math.min(this.#nextBeatAtMs(lease, nowMs), nowMs + withinMs)
+    this.#dueAtMs.set(lease, dueAtMs)
+    // No look at all the others: many come and go in a busy process.
+    if (!this.#beating && dueAtMs < this.#timerAtMs) this.#armAt(dueAtMs, nowMs)
   }
 
   remove(lease: Renewable | Refreshable): void {
-    if (this.#dueAtMs.delete(lease)) this.#arm()
+    // The timer may come for nothing then, and be set anew.
+    if (this.#dueAtMs.delete(lease) && this.#dueAtMs.size === 0) this.#arm()
   }
 
   /**
@@ -141,9 +147,9 @@ export class Heartbeat implements LeaseHeartbeat {
     return this.#dependencies.clock.now().monotonicMs
   }
 
-  #nextBeatAtMs(lease: Renewable | Refreshable): number {
+  #nextBeatAtMs(lease: Renewable | Refreshable, nowMs = this.#nowMs()): number {
     // Only ever early: late could be past the deadline. Spread, so that processes started together drift apart.
-    return this.#nowMs() + lease.timing.renewIntervalMs * (1 - 0.1 * this.#dependencies.random())
+    return nowMs + lease.timing.renewIntervalMs * (1 - 0.1 * this.#dependencies.random())
   }
 
   #nextRetryAtMs(lease: Renewable | Refreshable): number {
@@ -153,10 +159,17 @@ export class Heartbeat implements LeaseHeartbeat {
   #arm(): void {
     this.#timer?.cancel()
     this.#timer = undefined
+    this.#timerAtMs = Number.POSITIVE_INFINITY
     if (this.#beating || this.#dueAtMs.size === 0) return
     let earliest = Number.POSITIVE_INFINITY
     for (const dueAtMs of this.#dueAtMs.values()) earliest = Math.min(earliest, dueAtMs)
-    this.#timer = this.#dependencies.clock.setTimer(() => void this.#beat(), earliest - this.#nowMs())
+    this.#armAt(earliest, this.#nowMs())
+  }
+
+  #armAt(dueAtMs: number, nowMs: number): void {
+    this.#timer?.cancel()
+    this.#timerAtMs = dueAtMs
+    this.#timer = this.#dependencies.clock.setTimer(() => void this.#beat(), dueAtMs - nowMs)
   }
 
   async #beat(): Promise<void> {

@@ -3,6 +3,7 @@ import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
 import type { Extension, LeaseHeartbeat } from './heartbeat.ts'
 import type { Random } from './jitter.ts'
+import { LazySignal } from './lazy-signal.ts'
 import type { LeaseCalls } from './lease-calls.ts'
 import { transferLease } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
@@ -30,8 +31,10 @@ export interface LeaseContext {
 
 /** Has the client wait for the answer before it closes: it may still bring, or give back, a lease. */
 export function keepOpen<T>({ pending }: Pick<LeaseContext, 'pending'>, asking: Promise<T>): Promise<T> {
+  const done = () => pending.delete(asking)
   pending.add(asking)
-  return asking.finally(() => pending.delete(asking))
+  asking.then(done, done)
+  return asking
 }
 
 /** What a contender asks for. */
@@ -71,7 +74,7 @@ export class Holding implements AsyncDisposable {
   readonly timing: Timing
 
   readonly #context: LeaseContext
-  readonly #ending = new AbortController()
+  readonly #ending = new LazySignal()
   #trust: Trust
   #loss: LeaseLostError | undefined
   #release: Promise<boolean> | undefined
@@ -225,12 +228,12 @@ export class Holding implements AsyncDisposable {
 
   /** @internal Whether it is held still, but its work has been asked to stop. */
   get isDraining(): boolean {
-    return this.#ending.signal.aborted && this.isHeld
+    return this.#ending.isAborted && this.isHeld
   }
 
   async #drainAndRelease(reason: unknown, timeoutMs: number, successor?: string): Promise<boolean> {
     this.#successor = successor
-    this.#ending.abort(reason)
+    this.#ending.abort(() => reason)
     if (this.#work !== undefined && !(await this.#settles(this.#work, timeoutMs))) {
       this.#context.heartbeat.remove(this)
       // Its signal has aborted already, and a process that ends need not wait for it.
@@ -285,7 +288,7 @@ export class Holding implements AsyncDisposable {
     this.#context.heartbeat.remove(this)
     this.#context.logger.warn({ lease: this.name, token: this.token, why }, 'lost a lease')
     // First of all: a listener of the election that throws must not keep the work from being stopped.
-    this.#ending.abort(this.#loss)
+    this.#ending.abort(() => this.#loss)
     this.#forget()
   }
 
@@ -300,7 +303,7 @@ export class Holding implements AsyncDisposable {
     const { clock, logger } = this.#context
     this.#deadlineTimer?.cancel()
     this.#context.heartbeat.remove(this)
-    this.#ending.abort(new LeaseLostError(this.name, 'it was released'))
+    this.#ending.abort(() => new LeaseLostError(this.name, 'it was released'))
     try {
       for (let attempt = 1; attempt <= RELEASE_ATTEMPTS && this.remainingMs > 0; attempt++) {
         try {

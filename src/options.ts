@@ -220,6 +220,7 @@ export function resolveLeaseOptions(
   client: Timing,
   alsoKnown: readonly string[] = [],
 ): { timing: Timing; metadata: Metadata | undefined } {
+  if (isEmpty(options)) return { timing: client, metadata: undefined }
   requireKnownKeys('the options of a lease', options, ['metadata', ...TIMING_KEYS, ...alsoKnown])
   requireMetadata(options.metadata)
   const given = Object.fromEntries(
@@ -236,4 +237,11 @@ export function resolveElectionOptions(options: ElectionOptions, client: Timing)
   if (priority !== null) requirePriority(priority)
   requireOneOf('takeover', takeover, ['expiry', 'connection'])
   return { ...resolved, priority, takeover }
+}
+
+/** The usual case, in which there is nothing to check. */
+function isEmpty(options: unknown): boolean {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return false
+  for (const _ in options) return false
+  return true
 }

@@ -1,7 +1,7 @@
 import { uptime } from 'node:os'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { elapsedMs, type Instant, systemClock } from '../../src/clock.ts'
+import { clockOf, elapsedMs, type Instant, systemClock } from '../../src/clock.ts'
 import { StubClock } from './support/stub-clock.ts'
 
 /** How coarse the uptime is told on this platform. */
@@ -142,5 +142,49 @@ describe('the stubbed clock', () => {
     await clock.advance(0)
     expect(firedAtMs).toBe(1550)
     expect(clock.pendingTimers).toBe(0)
+  })
+})
+
+describe('the uptime', () => {
+  /** Clocks that are set by hand, and how often the uptime was read. */
+  function setUp() {
+    const shown = { monotonicMs: 1000, uptimeMs: 5000, wallMs: 9000 }
+    let reads = 0
+    const clock = clockOf({
+      monotonicMs: () => shown.monotonicMs,
+      uptimeMs() {
+        reads += 1
+        return shown.uptimeMs
+      },
+      wallMs: () => shown.wallMs,
+    })
+    clock.now()
+    const pass = (monotonicMs: number, uptimeMs: number, wallMs: number) => {
+      shown.monotonicMs += monotonicMs
+      shown.uptimeMs += uptimeMs
+      shown.wallMs += wallMs
+      return clock.now()
+    }
+    return { pass, reads: () => reads }
+  }
+
+  test('is not read again within a millisecond, and then the others are', () => {
+    const { pass, reads } = setUp()
+    expect(pass(0.5, 0.5, 1)).toEqual({ monotonicMs: 1000.5, uptimeMs: 5000, wallMs: 9001 })
+    expect(reads()).toBe(1)
+    expect(pass(0.6, 0.6, 0)).toEqual({ monotonicMs: 1001.1, uptimeMs: 5001.1, wallMs: 9001 })
+    expect(reads()).toBe(2)
+  })
+
+  test('is read at once where the monotonic clock has stood still by the wall clock', () => {
+    const { pass, reads } = setUp()
+    expect(pass(0.1, 60_000, 60_000).uptimeMs).toBe(65_000)
+    expect(reads()).toBe(2)
+  })
+
+  test('shows a suspend in which the wall clock was set back a millisecond later', () => {
+    const { pass } = setUp()
+    expect(pass(0.1, 60_000, -5000).uptimeMs).toBe(5000)
+    expect(pass(1, 1, 1).uptimeMs).toBe(65_001)
   })
 })

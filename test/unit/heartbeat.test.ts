@@ -50,6 +50,37 @@ function setUp({ random = () => 0 }: { random?: Random } = {}) {
   return { clock, database, log, heartbeat, lease, beats, beatTimes, beatNames }
 }
 
+describe('a busy process', () => {
+  test('that is granted ten thousand leases does not set a timer for each', () => {
+    const { clock, heartbeat, lease } = setUp({ random: seededRandom(1) })
+    let set = 0
+    const setTimer = clock.setTimer.bind(clock)
+    clock.setTimer = (callback, delayMs) => {
+      set += 1
+      return setTimer(callback, delayMs)
+    }
+    const leases = Array.from({ length: 10_000 }, (_, place) => lease(`lease ${place}`))
+    for (const one of leases) heartbeat.add(one)
+    // Only for those that are due earlier than all before.
+    expect(set).toBeLessThan(40)
+    expect(clock.pendingTimers).toBe(1)
+    for (const one of leases) heartbeat.remove(one)
+    expect(clock.pendingTimers).toBe(0)
+  })
+
+  test('whose earliest lease is given back renews the others in their own time', async () => {
+    const { clock, heartbeat, lease, beatTimes, beatNames } = setUp()
+    const first = lease('first')
+    heartbeat.add(first)
+    await clock.advance(1000)
+    heartbeat.add(lease('second'))
+    heartbeat.remove(first)
+    await clock.advance(10_000)
+    expect(beatTimes()).toEqual([6000, 11_000])
+    expect(beatNames()).toEqual([['second'], ['second']])
+  })
+})
+
 describe('a beat', () => {
   test('renews a thousand leases by one statement', async () => {
     const { clock, heartbeat, lease, beats } = setUp({ random: seededRandom(1) })

@@ -69,7 +69,7 @@ export const clientTrust: readonly Mutant[] = [
     name: 'held-until-a-timer-fires',
     file: 'src/holding.ts',
     from: 'if (this.#trustedMs > 0) return true',
-    to: 'if (!this.#ending.signal.aborted || this.#trustedMs > 0) return true',
+    to: 'if (!this.#ending.isAborted || this.#trustedMs > 0) return true',
     costs: 'after SIGSTOP, or behind a blocked event loop, a process believes that it leads',
     tests: ['test/unit/lease.test.ts'],
     isQuick: true,
@@ -85,7 +85,7 @@ export const clientTrust: readonly Mutant[] = [
   {
     name: 'loss-is-not-told-to-the-work',
     file: 'src/holding.ts',
-    from: '    this.#ending.abort(this.#loss)\n',
+    from: '    this.#ending.abort(() => this.#loss)\n',
     to: '',
     costs: 'work goes on under a lease that is lost',
     tests: ['test/unit/lease.test.ts'],
@@ -159,8 +159,8 @@ export const clientTrust: readonly Mutant[] = [
   {
     name: 'renewed-while-it-is-given-back',
     file: 'src/holding.ts',
-    from: '    this.#context.heartbeat.remove(this)\n    this.#ending.abort(new LeaseLostError(this.name',
-    to: '    this.#ending.abort(new LeaseLostError(this.name',
+    from: '    this.#context.heartbeat.remove(this)\n    this.#ending.abort(() => new LeaseLostError(this.name',
+    to: '    this.#ending.abort(() => new LeaseLostError(this.name',
     costs: 'a release that takes long is crossed by renewals, and reported as a loss',
     tests: ['test/unit/lease-release.test.ts'],
   },

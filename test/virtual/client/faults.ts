@@ -32,7 +32,7 @@ const common: readonly ClientFault[] = [
     'A timer can also come early.\n      if (this.isHeld) this.#watchDeadline()',
     'this.#deadlineTimer = undefined',
   ),
-  fault('a loss does not abort the signal', 'holding', 'this.#ending.abort(this.#loss)', ''),
+  fault('a loss does not abort the signal', 'holding', 'this.#ending.abort(() => this.#loss)', ''),
   fault(
     'time in a suspend does not count',
     'clock',

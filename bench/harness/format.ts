@@ -19,3 +19,10 @@ export function formatRatio(value: number): string {
 export function formatPercent(part: number): string {
   return Number.isFinite(part) ? `${Math.round(part * 100)} %` : '–'
 }
+
+/** One line for each reason. */
+export function formatAbsent(absent: readonly { contestant: string; why: string }[]): string[] {
+  const reasons = new Map<string, string[]>()
+  for (const { contestant, why } of absent) reasons.set(why, [...(reasons.get(why) ?? []), contestant])
+  return [...reasons].map(([why, contestants]) => `not run: ${contestants.join(', ')}: ${why}`)
+}

@@ -1,7 +1,7 @@
 /** The results as files: JSON for programs, a Markdown page with pictures for people. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { formatNumber, formatPercent, formatRatio } from './format.ts'
+import { formatAbsent, formatNumber, formatPercent, formatRatio } from './format.ts'
 import type { Machine } from './machine.ts'
 import { plotVerdict } from './plot.ts'
 import type { AbsentScenario } from './scenario.ts'
@@ -61,7 +61,7 @@ function section({ name, title, figure, better, rounds, roundMs, lines, goals, a
       )
       .join('')
   const verdicts = goals.map(({ text, measured, isMet }) => `- ${mark(isMet)}: ${text}: ${measured}\n`)
-  const missing = absent.map(({ contestant, why }) => `- not run: ${contestant}: ${why}\n`)
+  const missing = formatAbsent(absent).map((line) => `- ${line}\n`)
   return `\n## ${title}\n\n![${title}](${name}.svg)\n\n${figure}, ${better} is better; ratio: how much better than the first; ${rounds} rounds of ${roundMs} ms.\n\n${table}\n${verdicts.join('')}${missing.join('')}`
 }
 

@@ -19,7 +19,7 @@ export function chooseRounds(
   asked: { rounds?: number | undefined; roundMs?: number | undefined } = {},
 ): RoundOptions {
   return {
-    rounds: asked.rounds ?? (isQuick ? Math.min(Math.ceil(rounds / 2), QUICK.rounds) : rounds),
+    rounds: asked.rounds ?? (isQuick ? Math.min(Math.max(1, Math.floor(rounds / 2)), QUICK.rounds) : rounds),
     roundMs: asked.roundMs ?? (isQuick ? Math.min(roundMs, QUICK.roundMs) : roundMs),
   }
 }

@@ -1,7 +1,7 @@
 /** A scenario's outcome in the terminal. */
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
-import { formatNumber, formatPercent, formatRatio } from './format.ts'
+import { formatAbsent, formatNumber, formatPercent, formatRatio } from './format.ts'
 import type { Verdict } from './verdict.ts'
 
 export function printVerdict(verdict: Verdict): void {
@@ -28,7 +28,7 @@ export function printVerdict(verdict: Verdict): void {
   for (const { text, measured, isMet } of verdict.goals) {
     console.log(`  ${mark(isMet)} ${text}: ${measured}`)
   }
-  for (const { contestant, why } of verdict.absent) console.log(`  not run: ${contestant}: ${why}`)
+  for (const line of formatAbsent(verdict.absent)) console.log(`  ${line}`)
 }
 
 function mark(isMet: boolean | null): string {

@@ -6,8 +6,11 @@ import { openRedlockContender } from '../contenders/redlock.ts'
 import { openSqlContender, type SqlWay } from '../contenders/sql.ts'
 import { openRecipeContender } from '../contenders/zookeeper.ts'
 import { CONTEST_FIGURE, CONTEST_TOLD, openContest } from '../harness/contest.ts'
-import type { Bench, Contestant, Goal, Scenario } from '../harness/scenario.ts'
+import { type Bench, type Contestant, type Goal, type Scenario, Unavailable } from '../harness/scenario.ts'
 import { SNAPSHOT_TOLD, watchingSnapshots } from '../harness/snapshots.ts'
+
+/** The crowd that all others are compared with. */
+const FEWER = 16
 
 /** What opens a contender, once what all of them need is up. */
 type Opener = (bench: Bench) => Promise<(index: number) => Promise<Contender>>
@@ -106,6 +109,9 @@ const contestant = ({ how, opener, holdsSnapshots }: Way, name: string, clients:
   name,
   how,
   async open(bench) {
+    if (bench.isQuick && clients !== FEWER && !name.startsWith('pg-elect')) {
+      throw new Unavailable(`in a quick run with ${FEWER} clients only`)
+    }
     const runner = await openContest(clients, await opener(bench), `${name} ${clients}`)
     return holdsSnapshots ? watchingSnapshots(bench.database, runner) : runner
   },
@@ -132,8 +138,6 @@ const contest = (
   goals: [...goals, ...fair(QUEUE, LINE), { contestant: QUEUE, figure: SNAPSHOT_TOLD.figure, atMost: 1000 }],
   ...length,
 })
-
-const FEWER = 16
 
 export const handOffs: readonly Scenario[] = [
   contest(2, { rounds: 2, roundMs: 300 }, []),

@@ -87,7 +87,7 @@ class Crowd {
       await session.query('SELECT elect.listen_here()')
     }
     await sessions[0]?.query('SELECT elect.acquire_lease($1, $2)', [crowd.#name, 'first'])
-    while (crowd.#came < count) await crowd.#stand()
+    await crowd.#fill(count)
     return crowd
   }
 
@@ -121,6 +121,16 @@ class Crowd {
 
   async disperse(): Promise<void> {
     await Promise.all(this.#sessions.map((session) => session.end()))
+  }
+
+  async #fill(count: number): Promise<void> {
+    const [, waiters] = this.#sessions
+    await waiters.query(
+      `SELECT count(*) FROM generate_series(1, $2::integer) AS i,
+        elect.acquire_lease($1, 'came ' || i, ttl => '10 minutes', wait => true)`,
+      [this.#name, count],
+    )
+    this.#came = count
   }
 
   async #stand(): Promise<void> {

@@ -8,7 +8,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 
 \ir types/lease_grant.sql
 \ir types/share_grant.sql
+\ir types/session_renewal.sql
 \ir tables/leases.sql
+\ir tables/sessions.sql
 \ir tables/candidates.sql
 \ir tables/shared_leases.sql
 \ir tables/operations.sql
@@ -45,7 +47,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/is_settled.sql
 \ir internal/grace_of.sql
 \ir internal/grace_answer.sql
+\ir internal/session_expiry.sql
+\ir internal/session_remaining.sql
+\ir internal/expiry_of.sql
 \ir internal/is_held.sql
+\ir internal/is_from_future.sql
 \ir internal/is_waiting.sql
 \ir internal/is_turn.sql
 \ir internal/accept_time.sql
@@ -64,6 +70,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/wait_for_lock.sql
 \ir internal/has_session_lock.sql
 \ir internal/lease_in_use.sql
+\ir internal/lock_session.sql
+\ir internal/keep_session.sql
+\ir internal/valid_session.sql
+\ir internal/end_session_of.sql
+\ir internal/record_loss.sql
 \ir internal/write_grant.sql
 \ir internal/write_renewal.sql
 \ir internal/write_vacancy.sql
@@ -103,6 +114,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/try_renewal.sql
 \ir functions/renew_leases.sql
 \ir functions/release_lease.sql
+\ir functions/open_session.sql
+\ir functions/renew_session.sql
+\ir functions/end_session.sql
 \ir internal/try_release.sql
 \ir functions/release_leases.sql
 \ir functions/transfer_lease.sql

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.acquire_leases(
-  names text[], holders text[], ttls interval[], metadata_list jsonb[] DEFAULT NULL
+  names text[], holders text[], ttls interval[], metadata_list jsonb[] DEFAULT NULL, session uuid DEFAULT NULL
 ) RETURNS TABLE (
   name text, granted boolean, holder text, token bigint, version bigint, metadata jsonb, expires_in interval, rank integer
 )
@@ -13,6 +13,9 @@ DECLARE
   asked_ttls interval[];
   at timestamptz := clock_timestamp();
   in_epoch elect.epochs;
+  kept_by elect.sessions;
+  -- What is left to them of the session that is to keep them; null: each has a ttl of its own.
+  session_lasts interval;
   -- By the place of the request: the row that this transaction has locked and found vacant, who held it last, whether there is none yet.
   rows tid[];
   previous text[];
@@ -37,10 +40,13 @@ BEGIN
       PERFORM elect.invalid_request(names, holders, ttls, metadata_list);
   END;
 
+  IF session IS NOT NULL THEN
+    asked_ttls := array_fill((elect.valid_session(session)).ttl, ARRAY[asked]);
+  END IF;
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
     RETURN QUERY
     SELECT a.name, g.* FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
-    CROSS JOIN LATERAL elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata) AS g
+    CROSS JOIN LATERAL elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata, session => acquire_leases.session) AS g
     ORDER BY a.place;
     RETURN;
   END IF;
@@ -60,7 +66,7 @@ BEGIN
       WHERE l.name = a.name AND a.is_first
         -- In a CASE, as else the server may take the lock first.
         AND CASE
-          WHEN NOT elect.is_held(l, at) AND l.part_of IS NULL AND elect.is_settled(l, in_epoch, at)
+          WHEN l.session IS NULL AND NOT elect.is_held(l, at) AND l.part_of IS NULL AND elect.is_settled(l, in_epoch, at)
             THEN pg_try_advisory_xact_lock(elect.advisory_key(l.name))
         END
       FOR UPDATE SKIP LOCKED
@@ -80,8 +86,12 @@ BEGIN
         ) AS a
         ORDER BY a.place);
     END IF;
+    IF session IS NOT NULL AND (free > 0 OR true = ANY (are_new)) THEN
+      kept_by := elect.keep_session(session);
+    END IF;
     -- Not earlier than the moment at which they were found vacant, also where the clock has gone back since.
     at := greatest(at, clock_timestamp());
+    session_lasts := least(kept_by.expires_at - at, kept_by.ttl);
 
     -- In a statement after the locks, so that it sees all who stood in line before them.
     IF free = asked AND elect.raise_durability() AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = ANY (names)) THEN
@@ -89,14 +99,15 @@ BEGIN
       WITH granted AS (
         UPDATE elect.leases AS l
         SET holder = a.holder, token = elect.next_token(l.token, at, in_epoch.epoch), version = l.version + 1, epoch = in_epoch.epoch,
-            acquired_at = at, renewed_at = at, expires_at = at + a.ttl, ttl = a.ttl, metadata = a.metadata, is_bound = false
+            acquired_at = at, renewed_at = at, expires_at = CASE WHEN acquire_leases.session IS NULL THEN at + a.ttl END,
+            ttl = a.ttl, metadata = a.metadata, is_bound = false, session = acquire_leases.session
         FROM unnest(holders, asked_ttls, metadata_list, rows, previous) WITH ORDINALITY AS a (holder, ttl, metadata, row, previous, place)
         WHERE l.ctid = a.row
         RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata, l.ttl,
           elect.news_of(CASE WHEN a.previous IS NULL THEN 'granted' ELSE 'expired' END, l.name, l.holder, l.token, a.previous) AS news
       )
       SELECT g.name, NOT tells OR (pg_notify('elect', g.news) IS NOT NULL AND pg_notify(elect.channel_of(g.name), g.news) IS NOT NULL),
-        g.holder, g.token, g.version, g.metadata, g.ttl, NULL::integer
+        g.holder, g.token, g.version, g.metadata, coalesce(session_lasts, g.ttl), NULL::integer
       FROM granted g
       ORDER BY g.place;
       RETURN;
@@ -116,14 +127,16 @@ BEGIN
     again AS (
       UPDATE elect.leases AS l
       SET holder = a.holder, token = elect.next_token(l.token, at, in_epoch.epoch), version = l.version + 1, epoch = in_epoch.epoch,
-          acquired_at = at, renewed_at = at, expires_at = at + a.ttl, ttl = a.ttl, metadata = a.metadata, is_bound = false
+          acquired_at = at, renewed_at = at, expires_at = CASE WHEN acquire_leases.session IS NULL THEN at + a.ttl END,
+            ttl = a.ttl, metadata = a.metadata, is_bound = false, session = acquire_leases.session
       FROM asked a
       WHERE l.ctid = a.row AND a.nobody_waits
       RETURNING l.name, a.place, l.token, l.version, a.previous
     ),
     anew AS (
-      INSERT INTO elect.leases AS l (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata)
-      SELECT a.name, a.holder, t.token, t.token, in_epoch.epoch, at, at, at + a.ttl, a.ttl, a.metadata
+      INSERT INTO elect.leases AS l (name, holder, token, version, epoch, acquired_at, renewed_at, expires_at, ttl, metadata, session)
+      SELECT a.name, a.holder, t.token, t.token, in_epoch.epoch, at, at,
+        CASE WHEN acquire_leases.session IS NULL THEN at + a.ttl END, a.ttl, a.metadata, acquire_leases.session
       FROM asked a CROSS JOIN elect.next_token(NULL, at, in_epoch.epoch) AS t (token)
       WHERE a.is_new AND a.nobody_waits
       -- Written by hand at the same moment: decided by itself below.
@@ -131,7 +144,7 @@ BEGIN
       RETURNING l.name, l.token, l.version
     ),
     granted AS MATERIALIZED (
-      SELECT a.place, a.holder, g.token, g.version, a.metadata, a.ttl,
+      SELECT a.place, a.holder, g.token, g.version, a.metadata, coalesce(session_lasts, a.ttl) AS ttl,
         NOT tells OR (pg_notify('elect', n.news) IS NOT NULL AND pg_notify(elect.channel_of(a.name), n.news) IS NOT NULL) AS is_told
       FROM (
         SELECT u.place, u.token, u.version FROM again u
@@ -148,8 +161,8 @@ BEGIN
       SELECT a.place, a.name, g.is_told, g.holder, g.token, g.version, g.metadata, g.ttl,
         CASE
           WHEN g.place IS NOT NULL THEN NULL
-          WHEN elect.is_held(l, at) AND l.holder <> a.holder AND l.renewed_at <= at THEN elect.lease_answer(false, l, at)
-          ELSE elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata)
+          WHEN elect.is_held(l, at) AND l.holder <> a.holder AND NOT elect.is_from_future(l, at) THEN elect.lease_answer(false, l, at)
+          ELSE elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata, session => acquire_leases.session)
         END AS answer
       FROM asked a
       LEFT JOIN granted g ON g.place = a.place
@@ -166,10 +179,10 @@ BEGIN
     WHEN lock_not_available OR deadlock_detected THEN
       RETURN QUERY
       SELECT a.name, g.* FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
-      CROSS JOIN LATERAL elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata) AS g
+      CROSS JOIN LATERAL elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata, session => acquire_leases.session) AS g
       ORDER BY a.place;
   END;
 END
 $$;
-COMMENT ON FUNCTION elect.acquire_leases(text[], text[], interval[], jsonb[]) IS
-  'Asks for many leases in one statement: one row for each, in the order asked for, as acquire_lease (without wait) would answer each of them, one after the other. They are granted name by name: some may be refused and others not. Never waits for a lock. metadata_list null: none has any. Each ttl 100 ms to 24 h. Every grant holds an entry of the server''s lock table until the commit: ask for a few hundred at a time. Errors: 22023 bad argument, with its place, and then none is granted.';
+COMMENT ON FUNCTION elect.acquire_leases(text[], text[], interval[], jsonb[], uuid) IS
+  'Asks for many leases in one statement: one row for each, in the order asked for, as acquire_lease (without wait) would answer each of them, one after the other. They are granted name by name: some may be refused and others not. Never waits for a lock. metadata_list null: none has any. Each ttl 100 ms to 24 h. session: what keeps them, in place of a ttl of their own (open_session). Every grant holds an entry of the server''s lock table until the commit: ask for a few hundred at a time. Errors: 22023 bad argument, with its place, LE004 the session has ended, and then none is granted.';

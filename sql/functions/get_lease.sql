@@ -18,7 +18,7 @@ BEGIN
   at := clock_timestamp();
   held := elect.is_held(lease, at);
   -- A standby knows what its primary has told it, and is in no epoch of its own. What never expires has no time to wait for.
-  IF NOT pg_is_in_recovery() AND NOT (held AND lease.expires_at IS NULL) THEN
+  IF NOT pg_is_in_recovery() AND NOT (held AND elect.expiry_of(lease) = 'infinity') THEN
     grace_until := elect.grace_of(lease, NULL, at, elect.epoch_at(at, may_record => false));
   END IF;
   IF NOT held AND grace_until IS NULL THEN
@@ -30,7 +30,7 @@ BEGIN
     RETURN;
   END IF;
   RETURN QUERY SELECT lease.holder, lease.token, lease.version, lease.metadata, lease.acquired_at,
-    greatest(lease.expires_at, grace_until), greatest(elect.remaining_time(lease, at), grace_until - at),
+    greatest(nullif(elect.expiry_of(lease), 'infinity'), grace_until), greatest(elect.remaining_time(lease, at), grace_until - at),
     lease.step_down_token IS NOT DISTINCT FROM lease.token, grace_until IS NOT NULL;
 END
 $$;

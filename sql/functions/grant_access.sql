@@ -6,13 +6,15 @@ DECLARE
     'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
     'get_channels()', 'settle_session(integer, interval)',
     -- A view runs the functions it names with the rights of its reader.
-    'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)',
+    'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)', 'expiry_of(elect.leases)',
+    'session_expiry(uuid)', 'session_remaining(uuid, timestamptz)',
     'trigger_lease(pg_trigger)', 'get_guards(text)', 'get_candidates(text)', 'get_shares(text)', 'get_shared(text)',
     'get_settings()'];
   contender CONSTANT text[] := reader || ARRAY[
-    'acquire_lease(text, text, interval, jsonb, boolean, integer, integer)', 'renew_lease(text, bigint, interval)',
-    'renew_leases(text[], bigint[], interval)', 'release_lease(text, bigint)',
-    'acquire_leases(text[], text[], interval[], jsonb[])', 'release_leases(text[], bigint[])', 'transfer_lease(text, bigint, text, boolean)',
+    'acquire_lease(text, text, interval, jsonb, boolean, integer, integer, uuid)', 'renew_lease(text, bigint, interval, uuid)',
+    'renew_leases(text[], bigint[], interval, uuid)', 'release_lease(text, bigint, uuid)',
+    'open_session(text, interval)', 'renew_session(uuid)', 'end_session(uuid)',
+    'acquire_leases(text[], text[], interval[], jsonb[], uuid)', 'release_leases(text[], bigint[], uuid)', 'transfer_lease(text, bigint, text, boolean)',
     'leave_queue(text, text)', 'refresh_candidates(text[], text[], integer)', 'get_candidacy(text, text)', 'listen_here()',
     'bind_lease(text, bigint, interval)', 'take_over(text, text, interval, jsonb, integer, interval)',
     'acquire_share(text, text, boolean, integer, interval, jsonb, boolean, integer, integer)', 'set_capacity(text, integer)',

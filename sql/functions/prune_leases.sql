@@ -14,10 +14,18 @@ BEGIN
     SELECT p.lease, p.candidate FROM elect.candidates p
     WHERE NOT elect.is_waiting(p, clock_timestamp())
     FOR UPDATE SKIP LOCKED);
+  -- Before their leases: none of those may go while its session could come back.
+  DELETE FROM elect.sessions s
+  WHERE s.session IN (SELECT o.session FROM elect.sessions o WHERE o.expires_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED);
+  DELETE FROM elect.session_losses o WHERE NOT EXISTS (SELECT FROM elect.sessions s WHERE s.session = o.session);
   -- Rows that somebody is at are not idle: they are passed over.
   WITH idle AS MATERIALIZED (
     SELECT l.name FROM elect.leases l
-    WHERE NOT elect.is_held(l, clock_timestamp()) AND l.expires_at <= clock_timestamp() - age
+    WHERE NOT elect.is_held(l, clock_timestamp())
+      AND CASE
+        WHEN l.session IS NULL OR l.holder IS NULL THEN l.expires_at
+        WHEN elect.expiry_of(l) = '-infinity' THEN l.renewed_at
+      END <= clock_timestamp() - age
       -- Without the row nobody would know for how long its last holder may trust a grant that was lost.
       AND (elect.is_settled(l, in_epoch, at) OR elect.grace_of(l, NULL, at, in_epoch) IS NULL)
       -- Without the row nobody would know since when it is vacant, and so whose turn it is.

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.release_lease(name text, token bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION elect.release_lease(name text, token bigint, session uuid DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '1s'
 AS $$
@@ -34,14 +34,14 @@ BEGIN
   -- Under the lock of the row, without which nobody takes a place.
   nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
   IF may_grant AND NOT nobody_waits THEN
-    granted := elect.hand_over(lease, at, 'granted');
+    granted := elect.hand_over(lease, at, 'granted', own_session => session);
     IF granted.name IS NOT NULL THEN
       RETURN true;
     END IF;
   END IF;
   -- No raise_durability: a release that a crash undoes costs the others one ttl, not their safety.
-  RETURN elect.write_vacancy(lease, at, 'released', nobody_waits => nobody_waits);
+  RETURN elect.write_vacancy(lease, at, 'released', nobody_waits => nobody_waits, own_session => session);
 END
 $$;
-COMMENT ON FUNCTION elect.release_lease(text, bigint) IS
-  'Gives back the lease that was granted with this token: grants it to the first in line, which has 2 seconds (or its ttl) to renew it, or vacates it, and tells the followers. False if it was not held with it any more. A guarded transaction of the holder that is still open keeps the next one out until it ends. Errors: 22023 bad argument, 55P03 another transaction was at the row for over a second.';
+COMMENT ON FUNCTION elect.release_lease(text, bigint, uuid) IS
+  'Gives back the lease that was granted with this token: grants it to the first in line, which has 2 seconds (or its ttl) to renew it, or vacates it, and tells the followers. False if it was not held with it any more. A guarded transaction of the holder that is still open keeps the next one out until it ends. session: the one that keeps it, from whoever renews that: else its next renewal tells it as a loss. Errors: 22023 bad argument, 55P03 another transaction was at the row for over a second.';

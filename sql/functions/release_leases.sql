@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.release_leases(names text[], tokens bigint[])
+CREATE OR REPLACE FUNCTION elect.release_leases(names text[], tokens bigint[], session uuid DEFAULT NULL)
 RETURNS TABLE (name text, released boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
   SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
@@ -29,6 +29,7 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT l.ctid AS row, l.holder FROM elect.leases l
       WHERE l.name = a.name AND l.token = a.token AND a.is_first AND l.holder IS NOT NULL AND l.part_of IS NULL
+        AND (l.session IS NULL OR l.session = release_leases.session)
       FOR UPDATE SKIP LOCKED
     ) AS l ON true;
     at := clock_timestamp();
@@ -41,7 +42,7 @@ BEGIN
     ),
     vacated AS (
       UPDATE elect.leases AS l
-      SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = NULL
+      SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = NULL, session = NULL
       FROM asked a
       WHERE l.ctid = a.row AND elect.is_held(l, at) AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = a.name)
       RETURNING a.place, l.name, elect.news_of('released', l.name, NULL, l.token, a.holder) AS news
@@ -51,18 +52,18 @@ BEGIN
       FROM vacated v
     )
     -- All others by themselves, after those above: with a line, a share, in use, or not held any more.
-    SELECT a.name, CASE WHEN t.place IS NULL THEN elect.try_release(a.name, a.token) ELSE t.is_told END
+    SELECT a.name, CASE WHEN t.place IS NULL THEN elect.try_release(a.name, a.token, release_leases.session) ELSE t.is_told END
     FROM asked a LEFT JOIN told t ON t.place = a.place
     ORDER BY a.place;
   EXCEPTION
     -- As in acquire_leases: it was made to wait.
     WHEN lock_not_available OR deadlock_detected THEN
       RETURN QUERY
-      SELECT a.name, elect.try_release(a.name, a.token)
+      SELECT a.name, elect.try_release(a.name, a.token, release_leases.session)
       FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
       ORDER BY a.place;
   END;
 END
 $$;
-COMMENT ON FUNCTION elect.release_leases(text[], bigint[]) IS
-  'Gives back many leases in one statement: one row for each, in the order asked for, as release_lease would answer. Does not wait for whoever is at a row: released is then null, which says nothing about the lease; release that one by itself. Errors: 22023 bad argument, and then none is given back.';
+COMMENT ON FUNCTION elect.release_leases(text[], bigint[], uuid) IS
+  'Gives back many leases in one statement: one row for each, in the order asked for, as release_lease would answer. Does not wait for whoever is at a row: released is then null, which says nothing about the lease; release that one by itself. session: the one that keeps them, as in release_lease. Errors: 22023 bad argument, and then none is given back.';

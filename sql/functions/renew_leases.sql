@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.renew_leases(names text[], tokens bigint[], ttl interval DEFAULT NULL)
+CREATE OR REPLACE FUNCTION elect.renew_leases(names text[], tokens bigint[], ttl interval DEFAULT NULL, session uuid DEFAULT NULL)
 RETURNS TABLE (
   name text, granted boolean, holder text, token bigint, version bigint, metadata jsonb, expires_in interval
 )
@@ -16,6 +16,9 @@ BEGIN
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass two arrays of the same length.';
   END IF;
   PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
+  IF session IS NOT NULL THEN
+    PERFORM elect.keep_session(session);
+  END IF;
   PERFORM elect.raise_durability();
   in_epoch := (elect.epoch_at(clock_timestamp(), true)).epoch;
 
@@ -41,23 +44,32 @@ BEGIN
       SET version = l.version + 1, epoch = in_epoch, renewed_at = m.at, is_bound = l.is_bound AND l.epoch = in_epoch, ttl = coalesce(asked_ttl, (k.lease).ttl),
           expires_at = elect.extended_expiry(k.lease, m.at, coalesce(asked_ttl, (k.lease).ttl))
       FROM locked k CROSS JOIN moment m
-      WHERE l.name = (k.lease).name AND elect.is_held(k.lease, m.at)
+      WHERE l.name = (k.lease).name AND (k.lease).session IS NULL AND renew_leases.session IS NULL AND elect.is_held(k.lease, m.at)
       RETURNING l AS lease
     )
     SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
     FROM asked a
     CROSS JOIN moment m
     LEFT JOIN renewed r ON (r.lease).name = a.name AND (r.lease).token = a.token
+    LEFT JOIN locked k ON (k.lease).name = a.name AND (k.lease).token = a.token
     LEFT JOIN elect.leases seen ON seen.name = a.name
-    CROSS JOIN LATERAL elect.lease_answer(
-      CASE
-        WHEN (r.lease).name IS NOT NULL THEN true
-        WHEN seen.token = a.token AND elect.is_held(seen, m.at) THEN NULL
-        ELSE false
-      END,
-      CASE WHEN (r.lease).name IS NOT NULL THEN r.lease ELSE seen END,
-      m.at
-    ) AS answer
+    CROSS JOIN LATERAL (
+      SELECT CASE
+        -- Kept by a session, or to be: each by itself, as its session is locked, too.
+        WHEN (k.lease).session IS NOT NULL OR (k.lease).name IS NOT NULL AND renew_leases.session IS NOT NULL
+          THEN elect.try_renewal(a.name, a.token, asked_ttl, renew_leases.session)
+        ELSE elect.lease_answer(
+          CASE
+            WHEN (r.lease).name IS NOT NULL THEN true
+            WHEN seen.token = a.token AND elect.is_held(seen, m.at) THEN NULL
+            ELSE false
+          END,
+          CASE WHEN (r.lease).name IS NOT NULL THEN r.lease ELSE seen END,
+          m.at)
+      END AS answer
+      OFFSET 0
+    ) AS decided
+    CROSS JOIN LATERAL (SELECT (decided.answer).*) AS answer
     ORDER BY a.place;
   EXCEPTION
     -- Where a row was written between the look and the lock, the server follows it to its newest version, and waits there
@@ -66,10 +78,10 @@ BEGIN
       RETURN QUERY
       SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
       FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
-      CROSS JOIN LATERAL elect.try_renewal(a.name, a.token, asked_ttl) AS answer
+      CROSS JOIN LATERAL elect.try_renewal(a.name, a.token, asked_ttl, renew_leases.session) AS answer
       ORDER BY a.place;
   END;
 END
 $$;
-COMMENT ON FUNCTION elect.renew_leases(text[], bigint[], interval) IS
-  'Renews many leases in one statement: one row for each, in the order asked for, as renew_lease would answer. Never waits: granted is null where another transaction is at the row, which says nothing about the lease; ask again for that one. Errors: 22023 bad argument, and then none is renewed.';
+COMMENT ON FUNCTION elect.renew_leases(text[], bigint[], interval, uuid) IS
+  'Renews many leases in one statement: one row for each, in the order asked for, as renew_lease would answer. Never waits: granted is null where another transaction is at the row, which says nothing about the lease; ask again for that one. session: from now on they are kept by that; null: each by a ttl of its own. Errors: 22023 bad argument, LE004 the session has ended, and then none is renewed.';

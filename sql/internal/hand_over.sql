@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.hand_over(lease elect.leases, at timestamptz, event text, successor text DEFAULT NULL) RETURNS elect.leases
+CREATE OR REPLACE FUNCTION elect.hand_over(lease elect.leases, at timestamptz, event text, successor text DEFAULT NULL, own_session uuid DEFAULT NULL) RETURNS elect.leases
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -18,8 +18,8 @@ BEGIN
     RETURN NULL;
   END IF;
   RETURN elect.write_grant(lease, lease.name, at, next.candidate, next.ttl, next.metadata, event,
-    elect.accept_time(next.ttl), next.backend);
+    elect.accept_time(next.ttl), next.backend, own_session => own_session);
 END
 $$;
-COMMENT ON FUNCTION elect.hand_over(elect.leases, timestamptz, text, text) IS
-  'Internal. Grants the lease to the first in line, or to the one that is named if it waits; null if there is none, or it is in its grace. It lasts for the accept time until the new holder renews it. The caller has locked the row FOR UPDATE and read the clock after that.';
+COMMENT ON FUNCTION elect.hand_over(elect.leases, timestamptz, text, text, uuid) IS
+  'Internal. Grants the lease to the first in line, or to the one that is named if it waits; null if there is none, or it is in its grace. It lasts for the accept time until the new holder renews it. The caller has locked the row FOR UPDATE and read the clock after that. own_session: as in record_loss.';

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.lease_answer(
   granted boolean, lease elect.leases, at timestamptz, rank integer DEFAULT NULL
 ) RETURNS elect.lease_grant
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 RETURN CASE
   WHEN elect.is_held(lease, at) THEN
     ROW(granted, (lease).holder, (lease).token, (lease).version, (lease).metadata, elect.remaining_time(lease, at), rank)::elect.lease_grant

@@ -10,7 +10,7 @@ BEGIN
   END IF;
   -- It looks vacant, but a renewal that has not been committed yet cannot be seen. Its row lock can.
   SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_in_use.name FOR NO KEY UPDATE SKIP LOCKED;
-  RETURN lease.name IS NULL OR elect.is_held(lease, clock_timestamp()) OR elect.grace_of(lease, NULL, clock_timestamp(), elect.epoch_at(clock_timestamp(), true)) IS NOT NULL;
+  RETURN lease.name IS NULL OR elect.is_held(lease, clock_timestamp()) OR NOT elect.end_session_of(lease) OR elect.grace_of(lease, NULL, clock_timestamp(), elect.epoch_at(clock_timestamp(), true)) IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION elect.lease_in_use(text) IS

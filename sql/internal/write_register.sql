@@ -5,12 +5,16 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   -- The same value again comes from whoever holds it; and what never expires, nobody trusts by the time.
-  IF NOT elect.is_held(lease, at) OR next IS DISTINCT FROM lease.holder AND lease.expires_at IS NOT NULL THEN
+  IF NOT elect.is_held(lease, at) OR next IS DISTINCT FROM lease.holder AND elect.expiry_of(lease) < 'infinity' THEN
     PERFORM elect.require_settled(lease, key, ttl, at);
   END IF;
   IF NOT elect.is_held(lease, at) THEN
     IF next IS NULL THEN
       RETURN coalesce(lease.version, 0);
+    END IF;
+    IF NOT elect.end_session_of(lease) THEN
+      RAISE EXCEPTION 'Key % is kept by a session that is being renewed', key
+        USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
     END IF;
     lease := elect.write_grant(lease, key, at, next, ttl, NULL,
       CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END);

@@ -1,21 +1,34 @@
 CREATE OR REPLACE FUNCTION elect.write_renewal(
-  lease elect.leases, at timestamptz, ttl interval, metadata jsonb DEFAULT NULL
+  lease elect.leases, at timestamptz, ttl interval, metadata jsonb DEFAULT NULL, session uuid DEFAULT NULL
 ) RETURNS elect.leases
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   renewed elect.leases;
+  kept_by elect.sessions;
   -- Whoever renews holds it: nobody else can have been granted it by a server of which this one does not know all.
-  in_epoch CONSTANT bigint := CASE WHEN elect.is_in_force(lease.epoch) THEN lease.epoch ELSE (elect.epoch_at(at, true)).epoch END;
+  in_epoch CONSTANT bigint := CASE WHEN elect.is_in_force(lease.epoch, at) THEN lease.epoch ELSE (elect.epoch_at(at, true)).epoch END;
 BEGIN
+  IF session IS NOT NULL THEN
+    kept_by := elect.keep_session(session);
+  END IF;
+  IF lease.session IS DISTINCT FROM session AND lease.session IS NOT NULL THEN
+    -- What it was held by must have lasted until here, and not be ended at the same moment.
+    IF (elect.lock_session(lease.session)).expires_at > clock_timestamp() THEN
+      PERFORM elect.record_loss(lease, session);
+    ELSE
+      RAISE EXCEPTION 'Session % has ended', lease.session USING ERRCODE = 'LE004', HINT = 'Its leases are gone: acquire them anew.';
+    END IF;
+  END IF;
   UPDATE elect.leases AS l
-  SET version = l.version + 1, epoch = in_epoch, renewed_at = at, ttl = write_renewal.ttl,
+  SET version = l.version + 1, epoch = in_epoch, renewed_at = at, ttl = coalesce(kept_by.ttl, write_renewal.ttl),
       -- A session of the server before: it ended with that.
       is_bound = l.is_bound AND l.epoch = in_epoch,
       -- Not lease.metadata, which has been fetched: large metadata would be stored anew at each renewal.
       metadata = coalesce(write_renewal.metadata, l.metadata),
-      expires_at = elect.extended_expiry(lease, at, write_renewal.ttl)
+      expires_at = CASE WHEN write_renewal.session IS NULL THEN elect.extended_expiry(lease, at, write_renewal.ttl) END,
+      session = write_renewal.session
   WHERE l.name = lease.name
   RETURNING * INTO renewed;
   IF NOT elect.raise_durability() THEN
@@ -24,5 +37,5 @@ BEGIN
   RETURN renewed;
 END
 $$;
-COMMENT ON FUNCTION elect.write_renewal(elect.leases, timestamptz, interval, jsonb) IS
-  'Internal. Extends a held lease; metadata null: as it is. The caller has locked the row, read the clock after that, and seen that it is held.';
+COMMENT ON FUNCTION elect.write_renewal(elect.leases, timestamptz, interval, jsonb, uuid) IS
+  'Internal. Extends a held lease; metadata null: as it is. The caller has locked the row, read the clock after that, and seen that it is held. session: what keeps it from now on; null: its own expiry. Errors: LE004 the session has ended.';

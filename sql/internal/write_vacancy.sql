@@ -1,4 +1,7 @@
-CREATE OR REPLACE FUNCTION elect.write_vacancy(lease elect.leases, at timestamptz, event text, metadata jsonb DEFAULT NULL, nobody_waits boolean DEFAULT false) RETURNS boolean
+CREATE OR REPLACE FUNCTION elect.write_vacancy(
+  lease elect.leases, at timestamptz, event text, metadata jsonb DEFAULT NULL, nobody_waits boolean DEFAULT false,
+  own_session uuid DEFAULT NULL
+) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -6,10 +9,13 @@ DECLARE
   line CONSTANT text := coalesce(lease.part_of, lease.name);
   first_backend integer;
 BEGIN
+  IF lease.session IS NOT NULL THEN
+    PERFORM elect.record_loss(lease, own_session);
+  END IF;
   -- The token stays: the next grant must be larger. A guarded transaction of the old holder may still be open; it
   -- keeps its row lock, and that keeps the next holder out until it has ended.
   UPDATE elect.leases AS l
-  SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = write_vacancy.metadata
+  SET holder = NULL, version = l.version + 1, renewed_at = at, expires_at = at, metadata = write_vacancy.metadata, session = NULL
   WHERE l.name = lease.name;
   -- Whoever is first in line comes and takes it.
   IF NOT nobody_waits THEN
@@ -20,5 +26,5 @@ BEGIN
   RETURN elect.announce(event, line, NULL, lease.token, lease.holder, first_backend);
 END
 $$;
-COMMENT ON FUNCTION elect.write_vacancy(elect.leases, timestamptz, text, jsonb, boolean) IS
-  'Internal. Vacates a held lease and tells the followers and the first in line. The caller has locked the row and read the clock after that. nobody_waits: it has seen that the line is empty. Always true, as announce.';
+COMMENT ON FUNCTION elect.write_vacancy(elect.leases, timestamptz, text, jsonb, boolean, uuid) IS
+  'Internal. Vacates a held lease and tells the followers and the first in line. The caller has locked the row and read the clock after that. nobody_waits: it has seen that the line is empty. own_session: as in record_loss. Always true, as announce.';

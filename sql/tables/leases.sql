@@ -13,6 +13,7 @@ CREATE TABLE elect.leases (
   step_down_token bigint,
   is_bound boolean NOT NULL DEFAULT false,
   part_of text COLLATE "C",
+  session uuid,
   -- Not for look-ups: it makes the server treat a change of token as a change of key, so that even an UPDATE
   -- written by hand conflicts with the FOR KEY SHARE of a guarded transaction (assert_lease).
   CONSTRAINT leases_name_token_key UNIQUE (name, token),
@@ -46,7 +47,7 @@ COMMENT ON COLUMN elect.leases.version IS
 COMMENT ON COLUMN elect.leases.epoch IS 'Timeline of the server that made the last grant: changes when a standby is promoted.';
 COMMENT ON COLUMN elect.leases.acquired_at IS 'When the last grant was made, by the clock of the server.';
 COMMENT ON COLUMN elect.leases.renewed_at IS 'When the row was last written. In the future: the clock of the server has gone back.';
-COMMENT ON COLUMN elect.leases.expires_at IS 'From then on the lease is vacant. Null: it does not expire.';
+COMMENT ON COLUMN elect.leases.expires_at IS 'From then on the lease is vacant. Null: it does not expire, or not before its session.';
 COMMENT ON COLUMN elect.leases.ttl IS 'Time to live that the holder asked for last; a renewal without a ttl repeats it. Null: no expiry.';
 COMMENT ON COLUMN elect.leases.metadata IS 'What the holder tells the others, such as its address: JSON, at most 4 KiB as text.';
 COMMENT ON COLUMN elect.leases.step_down_token IS 'The term whose leader was asked to step down; it counts only while it equals token.';
@@ -54,3 +55,5 @@ COMMENT ON COLUMN elect.leases.is_bound IS
   'Whether the holder has bound the lease to a connection of its own: when that ends, the next one need not wait for the expiry.';
 COMMENT ON COLUMN elect.leases.part_of IS
   'The shared lease of which this is one share (elect.shared_leases); null: a lease of its own. Shares are named after it and their token.';
+COMMENT ON COLUMN elect.leases.session IS
+  'The session that keeps it (elect.sessions): it is held for as long as that lasts. Null: it has an expiry of its own.';

@@ -1,7 +1,8 @@
 CREATE OR REPLACE VIEW elect.current_leases AS
-SELECT l.name, l.holder, l.token, l.version, l.epoch, l.metadata, l.ttl, l.acquired_at, l.renewed_at, l.expires_at,
+SELECT l.name, l.holder, l.token, l.version, l.epoch, l.metadata, l.ttl, l.acquired_at, l.renewed_at,
+       nullif(elect.expiry_of(l), 'infinity') AS expires_at,
        elect.remaining_time(l, moment.at) AS expires_in,
-       l.part_of, l.step_down_token IS NOT DISTINCT FROM l.token AS step_down_requested
+       l.part_of, l.step_down_token IS NOT DISTINCT FROM l.token AS step_down_requested, l.session
 FROM elect.leases l
 CROSS JOIN LATERAL (SELECT pg_catalog.clock_timestamp() AS at WHERE l.name IS NOT NULL) AS moment
 WHERE elect.is_held(l, moment.at);

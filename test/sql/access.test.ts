@@ -14,6 +14,8 @@ beforeAll(async () => {
 
 /** What may be called, by the kind of access. */
 const reader = [
+  // For the view, which runs the functions that it names with the rights of its reader.
+  'expiry_of',
   'get_channels',
   'get_candidates',
   'get_guards',
@@ -26,6 +28,8 @@ const reader = [
   'listen',
   'remaining_time',
   'schema_version',
+  'session_expiry',
+  'session_remaining',
   'settle_session',
   'trigger_lease',
   'unlisten',
@@ -43,6 +47,7 @@ const user = [
   'bind_lease',
   'compare_and_swap',
   'compare_and_swap_version',
+  'end_session',
   'enter_barrier',
   'fail_operation',
   'finish_operation',
@@ -53,6 +58,7 @@ const user = [
   'invalid_argument',
   'leave_queue',
   'listen_here',
+  'open_session',
   'protect_from_truncate',
   'protect_table',
   'refresh_candidates',
@@ -61,6 +67,7 @@ const user = [
   'release_queued',
   'renew_lease',
   'renew_leases',
+  'renew_session',
   'set_capacity',
   'take_over',
   'transfer_lease',

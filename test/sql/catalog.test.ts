@@ -21,6 +21,7 @@ async function functionsWhere(condition: string): Promise<string[]> {
 
 /** Pure helpers, which the view makes callable by its readers and which need no right of their owner. */
 const pure = [
+  'elect.expiry_of(elect.leases)',
   'elect.is_held(elect.leases,timestamp with time zone)',
   'elect.remaining_time(elect.leases,timestamp with time zone)',
 ]

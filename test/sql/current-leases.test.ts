@@ -49,6 +49,7 @@ test('get_lease and the view tell who holds a lease', async () => {
       renewed_at: row.renewed_at,
       expires_in: expect.anything(),
       part_of: null,
+      session: null,
       ...same,
     },
   ])

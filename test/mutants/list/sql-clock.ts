@@ -6,10 +6,15 @@ export const sqlClock: readonly Mutant[] = [
     name: 'renewal-reads-the-clock-before-the-lock',
     file: 'sql/functions/renew_lease.sql',
     from: `  lease elect.leases := elect.lock_lease(lease_name, asked_token);
-  -- After the lock: a renewal that waited for it past its expiry must come back refused.
+  -- What keeps it now must not end before it is kept otherwise.
+  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  -- After the locks: a renewal that waited for them past its expiry must come back refused.
   at timestamptz := clock_timestamp();`,
     to: `  at timestamptz := clock_timestamp();
-  lease elect.leases := elect.lock_lease(lease_name, asked_token);`,
+  lease elect.leases := elect.lock_lease(lease_name, asked_token);
+  -- What keeps it now must not end before it is kept otherwise.
+  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  -- After the locks: a renewal that waited for them past its expiry must come back refused.`,
     costs: 'a renewal that waited past the expiry revives a lease that another may have seen as vacant',
     tests: ['test/sql/waiting.test.ts'],
     isQuick: true,
@@ -57,15 +62,15 @@ export const sqlClock: readonly Mutant[] = [
   {
     name: 'held-at-its-expiry',
     file: 'sql/internal/is_held.sql',
-    from: '(lease).expires_at > at)',
-    to: '(lease).expires_at >= at)',
+    from: 'elect.expiry_of(lease) > at',
+    to: 'elect.expiry_of(lease) >= at',
     costs: 'a lease is held for a microsecond longer than the instant from which another may have it',
     tests: ['test/sql/clock.test.ts'],
   },
   {
     name: 'clock-that-went-back-sticks',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'IF lease.renewed_at > at THEN',
+    from: 'IF elect.is_from_future(lease, at) THEN',
     to: 'IF false THEN',
     costs: 'after the clock of the server went back by an hour, a lease of the dead lasts for an hour',
     tests: ['test/sql/clock.test.ts'],

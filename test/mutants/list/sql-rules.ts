@@ -5,7 +5,7 @@ export const sqlRules: readonly Mutant[] = [
   {
     name: 'expired-lease-is-renewed',
     file: 'sql/functions/renew_lease.sql',
-    from: 'IF elect.is_held(lease, at) THEN',
+    from: 'IF is_kept AND elect.is_held(lease, at) THEN',
     to: 'IF lease.holder IS NOT NULL THEN',
     costs: 'a holder comes back from the dead under its old token',
     tests: ['test/sql/renew.test.ts'],
@@ -79,8 +79,8 @@ export const sqlRules: readonly Mutant[] = [
   {
     name: 'retry-takes-what-is-another-s',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'AND lease.holder <> contender THEN\n    IF lease.renewed_at',
-    to: 'AND length(lease.holder) <> length(contender) THEN\n    IF lease.renewed_at',
+    from: 'AND lease.holder <> contender THEN\n    IF elect.is_from_future',
+    to: 'AND length(lease.holder) <> length(contender) THEN\n    IF elect.is_from_future',
     costs: "a held lease is not refused by its holder's name",
     tests: ['test/sql/acquire.test.ts'],
   },

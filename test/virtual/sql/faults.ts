@@ -8,23 +8,26 @@ function fault(name: string, file: string, from: string, to: string): Fault {
 }
 
 export const sqlFaults: readonly Fault[] = [
-  fault(
-    'expiry is ignored',
-    'internal/is_held',
-    ' AND ((lease).expires_at IS NULL OR (lease).expires_at > at)',
-    '',
-  ),
+  fault('expiry is ignored', 'internal/is_held', ' AND elect.expiry_of(lease) > at', ''),
   fault(
     'a lease is held at the moment of its expiry',
     'internal/is_held',
-    '(lease).expires_at > at',
-    '(lease).expires_at >= at',
+    'elect.expiry_of(lease) > at',
+    'elect.expiry_of(lease) >= at',
   ),
   fault(
     'a renewal reads the clock before it waits for the row',
     'functions/renew_lease',
-    'lease elect.leases := elect.lock_lease(lease_name, asked_token);\n  -- After the lock: a renewal that waited for it past its expiry must come back refused.\n  at timestamptz := clock_timestamp();',
-    'at timestamptz := clock_timestamp();\n  lease elect.leases := elect.lock_lease(lease_name, asked_token);',
+    `  lease elect.leases := elect.lock_lease(lease_name, asked_token);
+  -- What keeps it now must not end before it is kept otherwise.
+  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  -- After the locks: a renewal that waited for them past its expiry must come back refused.
+  at timestamptz := clock_timestamp();`,
+    `  at timestamptz := clock_timestamp();
+  lease elect.leases := elect.lock_lease(lease_name, asked_token);
+  -- What keeps it now must not end before it is kept otherwise.
+  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  -- After the locks: a renewal that waited for them past its expiry must come back refused.`,
   ),
   fault(
     'a renewal goes by now()',
@@ -94,8 +97,8 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'a lease from the future sticks',
     'internal/cut_to_clock',
-    'AND lease.renewed_at > at THEN',
-    'AND false THEN',
+    'AND lease.renewed_at > at AND',
+    'AND false AND',
   ),
   fault(
     'a lease from the future is in the way of those who wait',
@@ -207,7 +210,7 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'what is vacant is pruned at once',
     'functions/prune_leases',
-    'l.expires_at <= clock_timestamp() - age',
-    'true',
+    'END <= clock_timestamp() - age',
+    'END <= clock_timestamp()',
   ),
 ]

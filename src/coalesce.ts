@@ -35,8 +35,8 @@ export interface Answered<Answer> {
 interface Waiting<Request, Answer> {
   readonly request: Request
   readonly timeoutMs: number
-  /** Until when it has to be sent, by the monotonic clock. */
-  readonly dueAtMs: number
+  /** Until when it has to be sent, by the monotonic clock; infinite: it is about to be. */
+  dueAtMs: number
   resolve(answered: Answered<Answer>): void
   reject(error: unknown): void
 }
@@ -69,10 +69,10 @@ export class Coalescer<Request, Answer> {
    */
   ask(request: Request, timeoutMs: number): Promise<Answered<Answer>> {
     return new Promise((resolve, reject) => {
-      const dueAtMs = this.#clock.now().monotonicMs + timeoutMs
-      this.#waiting.push({ request, timeoutMs, dueAtMs, resolve, reject })
+      const waiting = { request, timeoutMs, dueAtMs: Number.POSITIVE_INFINITY, resolve, reject }
+      this.#waiting.push(waiting)
       if (this.#underWay < UNDER_WAY_MAX) this.#schedule()
-      else if (dueAtMs < this.#timerDueAtMs) this.#arm(dueAtMs, timeoutMs)
+      else this.#limit(waiting, this.#clock.now().monotonicMs)
     })
   }
 
@@ -91,7 +91,16 @@ export class Coalescer<Request, Answer> {
   readonly #sendAll = (): void => {
     this.#isScheduled = false
     while (this.#waiting.length > 0 && this.#underWay < UNDER_WAY_MAX) void this.#sendNext()
-    if (this.#waiting.length > 0) this.#armForEarliest(this.#clock.now().monotonicMs)
+    if (this.#waiting.length === 0) return
+    // More than can be sent at once.
+    const nowMs = this.#clock.now().monotonicMs
+    for (const waiting of this.#waiting) this.#limit(waiting, nowMs)
+  }
+
+  /** From now on it waits. */
+  #limit(waiting: Waiting<Request, Answer>, nowMs: number): void {
+    waiting.dueAtMs = Math.min(waiting.dueAtMs, nowMs + waiting.timeoutMs)
+    if (waiting.dueAtMs < this.#timerDueAtMs) this.#arm(waiting.dueAtMs, waiting.dueAtMs - nowMs)
   }
 
   async #sendNext(): Promise<void> {
@@ -155,12 +164,6 @@ export class Coalescer<Request, Answer> {
     await Promise.all(alone)
   }
 
-  #armForEarliest(nowMs: number): void {
-    let earliestMs = Number.POSITIVE_INFINITY
-    for (const { dueAtMs } of this.#waiting) earliestMs = Math.min(earliestMs, dueAtMs)
-    this.#arm(earliestMs, earliestMs - nowMs)
-  }
-
   #arm(dueAtMs: number, delayMs: number): void {
     this.#disarm()
     this.#timerDueAtMs = dueAtMs
@@ -183,7 +186,7 @@ export class Coalescer<Request, Answer> {
       const message = `No answer from the database: what was asked before took longer than ${timeoutMs} ms`
       reject(new ConnectionError(message, { mayHaveTakenEffect: false }))
     }
-    if (this.#waiting.length > 0) this.#armForEarliest(nowMs)
+    for (const waiting of this.#waiting) this.#limit(waiting, nowMs)
   }
 }
 

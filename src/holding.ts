@@ -1,4 +1,5 @@
 import type { Clock, Instant, Timer } from './clock.ts'
+import type { Answered } from './coalesce.ts'
 import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
 import type { Extension, LeaseHeartbeat } from './heartbeat.ts'
@@ -305,7 +306,8 @@ export class Holding implements AsyncDisposable {
     this.#context.heartbeat.remove(this)
     this.#ending.abort(() => new LeaseLostError(this.name, 'it was released'))
     try {
-      for (let attempt = 1; attempt <= RELEASE_ATTEMPTS && this.remainingMs > 0; attempt++) {
+      for (let attempt = 1; attempt <= RELEASE_ATTEMPTS; attempt++) {
+        if (attempt > 1 && this.remainingMs <= 0) break
         try {
           return await this.#releaseOnce()
         } catch (error) {
@@ -320,16 +322,19 @@ export class Holding implements AsyncDisposable {
   }
 
   async #releaseOnce(): Promise<boolean> {
-    const { executor } = this.#context
-    const options = { timeoutMs: this.timing.queryTimeoutMs }
-    if (this.#successor !== undefined) {
-      const request = { name: this.name, token: this.token, successor: this.#successor }
-      if ((await transferLease(executor, request, options)).granted === true) return true
-    }
-    return this.#releaseElsewhere?.() ?? this.#releaseHere()
+    if (this.#successor !== undefined && (await this.#handOver(this.#successor))) return true
+    if (this.#releaseElsewhere !== undefined) return this.#releaseElsewhere()
+    return (await this.#releaseHere()).answer
   }
 
-  #releaseHere(): Promise<boolean> {
+  async #handOver(successor: string): Promise<boolean> {
+    const { name, token, timing } = this
+    const options = { timeoutMs: timing.queryTimeoutMs }
+    const answer = await transferLease(this.#context.executor, { name, token, successor }, options)
+    return answer.granted === true
+  }
+
+  #releaseHere(): Promise<Answered<boolean>> {
     const { name, token, timing } = this
     return this.#context.calls.release({ name, token }, timing.queryTimeoutMs)
   }

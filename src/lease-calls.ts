@@ -12,6 +12,9 @@ import {
   releaseLeases,
 } from './queries.ts'
 
+/** A lease that is asked for once. */
+type GrantRequest = Pick<AcquireRequest, 'name' | 'holder' | 'ttlMs' | 'metadata'>
+
 /** A grant that is given back. */
 interface ReleaseRequest {
   readonly name: string
@@ -38,7 +41,7 @@ export const NOBODY_KNOWN: Candidacy = {
 }
 
 export class LeaseCalls {
-  readonly #grants: Coalescer<AcquireRequest, Candidacy>
+  readonly #grants: Coalescer<GrantRequest, Candidacy>
   readonly #releases: Coalescer<ReleaseRequest, boolean>
 
   constructor({ executor, clock, isLockedHere }: LeaseCallsDependencies) {
@@ -52,9 +55,9 @@ export class LeaseCalls {
       },
       clock,
     )
-    this.#grants = new Coalescer<AcquireRequest, Candidacy>(
+    this.#grants = new Coalescer<GrantRequest, Candidacy>(
       {
-        one: (request, options) => acquireLease(executor, request, options),
+        one: (request, options) => acquireLease(executor, { ...request, priority: undefined }, options),
         many: (requests, options) => acquireLeases(executor, requests, options),
         // Seen when it is sent, not when it was asked for.
         known: ({ name }) => (isLockedHere(name) ? NOBODY_KNOWN : undefined),
@@ -66,15 +69,12 @@ export class LeaseCalls {
   }
 
   /** Asks once for a lease, without a place in line. @throws as the executor does. */
-  acquire(
-    request: Omit<AcquireRequest, 'priority' | 'backend'>,
-    timeoutMs: number,
-  ): Promise<Answered<Candidacy>> {
-    return this.#grants.ask({ ...request, priority: undefined }, timeoutMs)
+  acquire(request: GrantRequest, timeoutMs: number): Promise<Answered<Candidacy>> {
+    return this.#grants.ask(request, timeoutMs)
   }
 
-  /** Gives a lease back. @returns whether it was held. @throws as the executor does. */
-  async release(request: ReleaseRequest, timeoutMs: number): Promise<boolean> {
-    return (await this.#releases.ask(request, timeoutMs)).answer
+  /** Gives a lease back: whether it was held. @throws as the executor does. */
+  release(request: ReleaseRequest, timeoutMs: number): Promise<Answered<boolean>> {
+    return this.#releases.ask(request, timeoutMs)
   }
 }

@@ -31,7 +31,7 @@ const OPERATION_KEY_BYTES_MAX = 500
 export class Lease extends Holding {
   readonly #executor: Executor
   readonly #clock: Clock
-  readonly #operations = new Map<string, Promise<unknown>>()
+  #operations: Map<string, Promise<unknown>> | undefined
 
   /** @internal Leases are made in `request.ts`, of what the database granted. */
   constructor(context: LeaseContext, request: LeaseRequest, granted: Granted, trust: Trust) {
@@ -140,13 +140,15 @@ export class Lease extends Holding {
     requireFunction('work', work)
     this.assertHeld()
     // The same operation twice at once in one process is one operation.
-    let operation = this.#operations.get(operationKey) as Promise<T> | undefined
+    this.#operations ??= new Map()
+    const operations = this.#operations
+    let operation = operations.get(operationKey) as Promise<T> | undefined
     if (operation === undefined) {
       const begun = isOutside
         ? runOnce<T>(this.#executor, this.#clock, this, operationKey, work, options)
         : this.#onceInside<T>(operationKey, db, work, options)
-      operation = this.#noticeLoss(begun).finally(() => this.#operations.delete(operationKey))
-      this.#operations.set(operationKey, operation)
+      operation = this.#noticeLoss(begun).finally(() => operations.delete(operationKey))
+      operations.set(operationKey, operation)
     }
     return operation
   }

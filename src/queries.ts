@@ -151,7 +151,7 @@ const acquireManyCall = fixed<CandidacyRow, [string[], string[], string[], (stri
 /** `elect.acquire_leases`, without places in line. @returns how to read each answer, in the order of the requests. */
 export async function acquireLeases(
   executor: Executor,
-  requests: readonly Omit<AcquireRequest, 'priority' | 'backend'>[],
+  requests: readonly Pick<AcquireRequest, 'name' | 'holder' | 'ttlMs' | 'metadata'>[],
   options?: ExecuteOptions,
 ): Promise<(() => Candidacy)[]> {
   const names = requests.map(({ name }) => name)

@@ -15,35 +15,40 @@ import { acquireShare } from './share-queries.ts'
  * @returns the lease, or the answer that refused it. A grant that came after its own deadline is a refusal with the contender's own
  * name as the holder: asking again settles it, under the same token.
  */
-export async function requestLease(
+export function requestLease(
   context: LeaseContext,
   request: LeaseRequest,
   standing?: { backend: number | undefined },
 ): Promise<Lease | Candidacy> {
-  const ask = async () => {
-    const { executor, calls } = context
-    const { timing, share } = request
-    if (context.isLockedHere(request.name)) return NOBODY_KNOWN
-    if (standing === undefined && share === undefined) {
-      const asked = { ...request, ttlMs: timing.ttlMs }
-      const { answer, sentAt } = await calls.acquire(asked, timing.queryTimeoutMs)
-      return received(context, request, sentAt, answer)
-    }
-    const sentAt = context.clock.now()
-    const asked = {
-      ...request,
-      ttlMs: timing.ttlMs,
-      priority: standing === undefined ? undefined : request.priority,
-      backend: standing?.backend,
-    }
-    const options = { timeoutMs: timing.queryTimeoutMs }
-    const answer =
-      share === undefined
-        ? await acquireLease(executor, asked, options)
-        : await acquireShare(executor, { ...asked, ...share }, options)
+  return keepOpen(context, ask(context, request, standing))
+}
+
+async function ask(
+  context: LeaseContext,
+  request: LeaseRequest,
+  standing?: { backend: number | undefined },
+): Promise<Lease | Candidacy> {
+  const { executor, calls } = context
+  const { name, holder, metadata, timing, share } = request
+  if (context.isLockedHere(name)) return NOBODY_KNOWN
+  if (standing === undefined && share === undefined) {
+    const asked = { name, holder, metadata, ttlMs: timing.ttlMs }
+    const { answer, sentAt } = await calls.acquire(asked, timing.queryTimeoutMs)
     return received(context, request, sentAt, answer)
   }
-  return keepOpen(context, ask())
+  const sentAt = context.clock.now()
+  const asked = {
+    ...request,
+    ttlMs: timing.ttlMs,
+    priority: standing === undefined ? undefined : request.priority,
+    backend: standing?.backend,
+  }
+  const options = { timeoutMs: timing.queryTimeoutMs }
+  const answer =
+    share === undefined
+      ? await acquireLease(executor, asked, options)
+      : await acquireShare(executor, { ...asked, ...share }, options)
+  return received(context, request, sentAt, answer)
 }
 
 /**
@@ -51,8 +56,13 @@ export async function requestLease(
  *
  * @throws ConnectionError if no answer comes: it may then have been granted, to a contender that has to ask again or give it back.
  */
-export async function askOnce(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
-  const outcome = await requestLease(context, request)
+export function askOnce(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+  return keepOpen(context, askOpenly(context, request))
+}
+
+/** As {@link askOnce}, for whoever keeps the client open by itself. */
+export async function askOpenly(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+  const outcome = await ask(context, request)
   if (outcome instanceof Lease) return outcome
   const { holder, lease: name, token } = outcome
   // Granted, but too late to be trusted.
@@ -64,7 +74,7 @@ export async function askOnce(context: LeaseContext, request: LeaseRequest): Pro
 
 /** Looks whether a candidate has been handed the lease. @returns the lease, or how the candidate stands. */
 export async function lookForLease(context: LeaseContext, request: LeaseRequest): Promise<Lease | Candidacy> {
-  const ask = async () => {
+  const look = async () => {
     const sentAt = context.clock.now()
     const candidacy = await getCandidacy(context.executor, request, {
       timeoutMs: request.timing.queryTimeoutMs,
@@ -72,7 +82,7 @@ export async function lookForLease(context: LeaseContext, request: LeaseRequest)
     // The database told for how long from its answer on, which came after the question.
     return received(context, request, sentAt, candidacy)
   }
-  return keepOpen(context, ask())
+  return keepOpen(context, look())
 }
 
 /**

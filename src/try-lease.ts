@@ -12,7 +12,7 @@ import { jittered } from './jitter.ts'
 import type { Lease } from './lease.ts'
 import { leaveQueue } from './line-queries.ts'
 import { describeError } from './logger.ts'
-import { askOnce } from './request.ts'
+import { askOpenly } from './request.ts'
 import { Wakeup } from './wakeup.ts'
 
 /**
@@ -28,13 +28,12 @@ export function tryLease(context: LeaseContext, request: LeaseRequest): Promise<
 async function askUntilSettled(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
   const { clock, random, logger } = context
   const { name, timing } = request
-  const pause = new Wakeup(clock)
   const askedAt = clock.now()
   let isUnknown = false
   let lastsMs = timing.ttlMs - timing.safetyMarginMs
   for (;;) {
     try {
-      return await askOnce(context, request)
+      return await askOpenly(context, request)
     } catch (error) {
       const spentMs = elapsedMs(askedAt, clock.now())
       if (!isUnknown && mayBeGranted(error)) {
@@ -48,7 +47,7 @@ async function askUntilSettled(context: LeaseContext, request: LeaseRequest): Pr
         throw error
       }
       logger.info({ lease: name, error: describeError(error) }, 'a lease may have been granted, asking again')
-      await pause.wait(delayMs)
+      await new Wakeup(clock).wait(delayMs)
     }
   }
 }

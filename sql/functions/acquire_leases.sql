@@ -120,7 +120,8 @@ BEGIN
     WITH asked AS MATERIALIZED (
       SELECT a.name COLLATE "C" AS name, a.holder, a.ttl, a.metadata, a.row, a.previous, a.place,
         a.is_new AND NOT EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = a.name) AS is_new,
-        NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = a.name) AS nobody_waits
+        NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = a.name) AS nobody_waits,
+        row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
       FROM unnest(names, holders, asked_ttls, metadata_list, rows, previous, are_new) WITH ORDINALITY
         AS a (name, holder, ttl, metadata, row, previous, is_new, place)
     ),
@@ -161,7 +162,8 @@ BEGIN
       SELECT a.place, a.name, g.is_told, g.holder, g.token, g.version, g.metadata, g.ttl,
         CASE
           WHEN g.place IS NOT NULL THEN NULL
-          WHEN elect.is_held(l, at) AND l.holder <> a.holder AND NOT elect.is_from_future(l, at) THEN elect.lease_answer(false, l, at)
+          -- Refused by a plain read; what is asked for again sees what the first has done.
+          WHEN a.is_first AND elect.is_held(l, at) AND l.holder <> a.holder AND NOT elect.is_from_future(l, at) THEN elect.lease_answer(false, l, at)
           ELSE elect.acquire_lease(a.name, a.holder, a.ttl, a.metadata, session => acquire_leases.session)
         END AS answer
       FROM asked a

@@ -8,7 +8,7 @@
  * nothing of it was written, and each is asked alone.
  */
 import type { Clock, Instant, Timer } from './clock.ts'
-import { ClosedError, ConnectionError } from './errors.ts'
+import { ClosedError, ConnectionError, saysTooMuch } from './errors.ts'
 import type { ExecuteOptions } from './sql-call.ts'
 
 /** How requests of one kind are asked, decided, and answered. */
@@ -41,8 +41,11 @@ interface Waiting<Request, Answer> {
   reject(error: unknown): void
 }
 
-/** More in one statement take no less time each, and those behind them wait for longer. */
-const TOGETHER_MAX = 500
+/**
+ * More in one statement take no less time each, and those behind them wait for longer. Each grant takes an entry of the server's lock table,
+ * which has 64 for each connection by default.
+ */
+const TOGETHER_MAX = 256
 
 /** One is served while the callers of the other take in its answers. */
 const UNDER_WAY_MAX = 2
@@ -149,7 +152,7 @@ export class Coalescer<Request, Answer> {
       answers = await this.#kind.many(requests, { timeoutMs })
     } catch (error) {
       // The connection: the same for all of them, and asking again is for those above.
-      if (error instanceof ConnectionError || error instanceof ClosedError) {
+      if (isOfConnection(error)) {
         for (const { reject } of group) reject(error)
         return
       }
@@ -188,6 +191,11 @@ export class Coalescer<Request, Answer> {
     }
     for (const waiting of this.#waiting) this.#limit(waiting, nowMs)
   }
+}
+
+function isOfConnection(error: unknown): boolean {
+  if (error instanceof ConnectionError) return !saysTooMuch(error)
+  return error instanceof ClosedError
 }
 
 /** One answer that cannot be read is the error of its own caller. */

@@ -264,6 +264,11 @@ export function fromDriver(error: unknown, leaseName = ''): PgElectError {
   return new ServerError(error.code, error.message, cause)
 }
 
+/** SQLSTATE 53200: a statement was too much for the server's memory or lock table. Less at a time may not be. */
+export function saysTooMuch(error: unknown): boolean {
+  return error instanceof ConnectionError && isServerReport(error.cause) && error.cause.code === '53200'
+}
+
 /** Whether trying the same again can help: the fault lies in the connection or the server's load, not in the request. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof ConnectionError || error instanceof BusyError) return true

@@ -1,5 +1,6 @@
 /** All mutants: each area is a list in `list/`, as plain data. */
 
+import { batches } from './list/batches.ts'
 import { clientCandidate } from './list/client-candidate.ts'
 import { clientConnection } from './list/client-connection.ts'
 import { clientHeartbeat } from './list/client-heartbeat.ts'
@@ -25,6 +26,7 @@ const areas: Readonly<Record<string, readonly Mutant[]>> = {
   'sql-line': sqlLine,
   'sql-shares': sqlShares,
   'sql-closed': sqlClosed,
+  batches,
   'client-trust': clientTrust,
   'client-heartbeat': clientHeartbeat,
   'client-connection': clientConnection,

@@ -177,6 +177,12 @@ describe('what is not to be had, beside what is', () => {
     )
   const outcomes = async (...names: string[]) => (await ask(...names)).map(({ granted }) => granted)
 
+  /** That nothing was waited for: else all would have been decided one by one. */
+  const expectOneMoment = async (...names: string[]) => {
+    const text = 'SELECT count(DISTINCT acquired_at)::int FROM elect.leases WHERE name = ANY ($1)'
+    expect(await scalar(one, text, [names.map(named)])).toBe(1)
+  }
+
   /** A name that was released once. */
   const vacant = async (name: string) => release(other, named(name), await grantTo(other, named(name), 'ada'))
 
@@ -186,12 +192,14 @@ describe('what is not to be had, beside what is', () => {
   })
 
   test('a lease of which a guarded transaction of its last holder is open', async () => {
-    await vacant('free')
+    for (const name of ['free', 'free too']) await vacant(name)
     const token = await grantTo(other, named('guarded'), 'ada', '200 milliseconds')
     await inTransaction(other, async () => {
       await guard(other, named('guarded'), token)
       await untilExpired(one, named('guarded'))
-      expect(await ask('free', 'guarded')).toMatchObject([{ granted: true }, nobody])
+      const answers = await ask('free', 'guarded', 'free too')
+      expect(answers).toMatchObject([{ granted: true }, nobody, { granted: true }])
+      await expectOneMoment('free', 'free too')
     })
     expect(await outcomes('guarded')).toEqual([true])
   })
@@ -202,6 +210,7 @@ describe('what is not to be had, beside what is', () => {
     await inTransaction(other, async () => {
       await other.query('SELECT FROM elect.leases WHERE name = $1 FOR UPDATE', [named('locked')])
       expect(await ask('locked', 'free', 'new')).toMatchObject([nobody, { granted: true }, { granted: true }])
+      await expectOneMoment('free', 'new')
     })
   })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Coalescer, type Kind } from '../../src/coalesce.ts'
 import { ClosedError, ConnectionError, InvalidArgumentError } from '../../src/errors.ts'
+import { serverError } from './support/pg-errors.ts'
 import { StubClock } from './support/stub-clock.ts'
 
 /** A statement that waits for its answer. */
@@ -127,14 +128,14 @@ describe('calls of one moment', () => {
     expect(statements()).toEqual(['a b'])
   })
 
-  test('are no more than 500 in one statement', async () => {
+  test('are no more than 256 in one statement', async () => {
     const { clock, sent, ask } = setUp()
-    for (let n = 0; n < 1200; n++) void ask(`${n}`)
+    for (let n = 0; n < 600; n++) void ask(`${n}`)
     await clock.settle()
-    expect(sent.map(({ requests }) => requests.length)).toEqual([500, 500])
+    expect(sent.map(({ requests }) => requests.length)).toEqual([256, 256])
     sent[0]?.answer()
     await clock.settle()
-    expect(sent.map(({ requests }) => requests.length)).toEqual([500, 500, 200])
+    expect(sent.map(({ requests }) => requests.length)).toEqual([256, 256, 88])
   })
 
   test('are answered as of the moment of sending, not of asking, nor of the answer', async () => {
@@ -180,7 +181,18 @@ describe('an error', () => {
     expect(await Promise.all(asking)).toEqual(['A', bad, 'C'])
   })
 
+  test('that it was too much for the server has each asked alone', async () => {
+    const { clock, sent, statements, ask } = setUp()
+    void ask('a')
+    void ask('b')
+    await clock.settle()
+    sent[0]?.fail(serverError('53200', 'out of shared memory'))
+    await clock.settle()
+    expect(statements()).toEqual(['a b', 'a', 'b'])
+  })
+
   test.each([
+    serverError('57P01', 'terminating connection'),
     new ConnectionError('lost'),
     new ConnectionError('lost', { mayHaveTakenEffect: false }),
     new ClosedError(),

@@ -112,17 +112,23 @@ const MOMENTS = [
   '294276-12-31 23:59:59.999999',
 ]
 
+const LENGTHS = [0, 1, 1, 2, 2, 3, 5, 40]
+
 export class Values {
   readonly #random: Random
   readonly #known: Known
   /** The lease that the whole call is about, so that names fit tokens and holders. */
   readonly #subject: Known['leases'][number] | undefined
 
+  /** How long most arrays of the call are: those that belong together have to be as long. */
+  readonly #length: number
+
   /** Values for one call. */
   constructor(random: Random, known: Known) {
     this.#random = random
     this.#known = known
     this.#subject = this.chance(0.6) ? this.pick(known.leases) : undefined
+    this.#length = this.pick(LENGTHS)
   }
 
   chance(part: number): boolean {
@@ -202,7 +208,7 @@ export class Values {
 
   #array(name: string, type: string): Value {
     if (this.chance(0.04)) return plain(type, null)
-    const length = this.pick([0, 1, 1, 2, 2, 3, 5, 40])
+    const length = this.chance(0.9) ? this.#length : this.pick(LENGTHS)
     const element = type.slice(0, -2)
     const items = Array.from({ length }, () => (this.chance(0.05) ? null : this.#scalar(name, element)))
     // Two dimensions are a value of the same type.

@@ -161,7 +161,11 @@ async function pair(
       return { [FIGURE]: timesMs }
     },
     async close() {
-      await Promise.all([here.end(), there.end()])
+      for (const session of [here, there]) {
+        // Behind what was asked last, and not waited for.
+        await session.query('SELECT')
+        await session.end()
+      }
     },
   }
 }

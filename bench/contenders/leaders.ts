@@ -18,6 +18,8 @@ export interface LeaderProcess {
   kill(): void
 }
 
+const START_TIMEOUT_MS = 60_000
+
 /** Starts a process that leads under these names. Resolves when it does. */
 export async function startLeader(blueprint: Blueprint, names: readonly string[]): Promise<LeaderProcess> {
   build()
@@ -31,7 +33,13 @@ async function leading(child: ChildProcess): Promise<void> {
     throw new Error(`a leader ended before it led: ${code ?? signal}`)
   })
   ended.catch(() => undefined)
-  await Promise.race([once(child, 'message'), ended])
+  const signal = AbortSignal.timeout(START_TIMEOUT_MS)
+  try {
+    await Promise.race([once(child, 'message', { signal }), ended])
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  }
 }
 
 /** As one file of plain JavaScript: many processes start, and each would translate it anew. */

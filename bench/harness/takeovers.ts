@@ -140,7 +140,10 @@ export async function killing(
     async prepare(forMs) {
       const started = await Promise.all(
         Array.from({ length: processes(forMs) }, () => {
-          const own = Array.from({ length: perProcess }, () => `${blueprint.kind} ${++names}`)
+          const own = Array.from(
+            { length: perProcess },
+            () => `${blueprint.kind} ${blueprint.ttlMs} ${++names}`,
+          )
           return startLeader(blueprint, own)
         }),
       )

@@ -101,7 +101,7 @@ export const millionRenewals: Scenario = {
   better: 'more',
   rounds: 1,
   // No longer than that, and less where the million is done.
-  roundMs: 4000,
+  roundMs: 3000,
   alsoTold: [GROWTH, DONE],
   contestants: [
     contestant(

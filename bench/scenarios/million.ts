@@ -29,15 +29,16 @@ async function using(bench: Bench, count: number): Promise<Runner> {
   const cycles = many(() => cycle(client, free(busy, usedPair), busy))
   const anyCycles = many(() => cycle(client, free(busy, anyPair), busy))
   const refusals = many(() => refusal(client, leaseName(2 * anyPair() + 1)))
-  for (let pair = 0; pair < USED; pair++)
-    await cycle(client, leaseName(2 * (pair * (pairs / USED) + 1)), busy)
+  // Each page that they touch is written to the log as a whole at first: not in a round.
+  const used = Array.from({ length: USED }, (_, index) => leaseName(2 * (index * (pairs / USED) + 1)))
+  await Promise.all(used.map((name) => cycle(client, name, busy)))
   return {
     async round(forMs): Promise<Figures> {
-      const used = await cycles.round(forMs / 2)
+      const cycled = await cycles.round(forMs / 2)
       const any = await anyCycles.round(forMs / 4)
       const refused = await refusals.round(forMs / 4)
       const told = { [ANY]: any['calls/s'] ?? [], [REFUSALS]: refused['calls/s'] ?? [] }
-      return { 'cycles/s': used['calls/s'] ?? [], ...told, [BYTES]: bytes }
+      return { 'cycles/s': cycled['calls/s'] ?? [], ...told, [BYTES]: bytes }
     },
     close: () => client.close(),
   }
@@ -86,6 +87,7 @@ export const million: Scenario = {
   title: `Acquire and release, ${CALLERS} callers of one client, by the leases in the table`,
   figure: 'cycles/s',
   better: 'more',
+  rounds: 4,
   roundMs: 600,
   alsoTold: [ANY, REFUSALS, BYTES],
   contestants: [contestant(1000), contestant(1_000_000, true)],

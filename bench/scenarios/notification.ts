@@ -101,13 +101,12 @@ async function requireConnections(session: pg.Client, count: number): Promise<vo
 /** Sessions that listen, each to another lease, until there are so many. */
 async function gather(database: BenchDatabase, crowd: pg.Client[], count: number): Promise<void> {
   while (crowd.length < count) {
-    const few = Array.from({ length: Math.min(CONNECTS_AT_ONCE, count - crowd.length) }, () =>
-      database.connect(),
-    )
-    for (const session of await Promise.all(few)) {
-      await session.query('SELECT elect.listen(ARRAY[$1])', [`other ${crowd.length}`])
-      crowd.push(session)
-    }
+    const few = Array.from({ length: Math.min(CONNECTS_AT_ONCE, count - crowd.length) }, async (_, index) => {
+      const session = await database.connect()
+      await session.query('SELECT elect.listen(ARRAY[$1])', [`other ${crowd.length + index}`])
+      return session
+    })
+    crowd.push(...(await Promise.all(few)))
   }
 }
 
@@ -209,7 +208,7 @@ export const notification: Scenario = {
   figure: FIGURE,
   better: 'less',
   rounds: 2,
-  roundMs: 600,
+  roundMs: 400,
   alsoTold: [toldQuantile('p99 ms', FIGURE, 0.99), SINCE_ANSWER, RAW],
   contestants: [
     {

@@ -6,6 +6,7 @@ export async function inOwnDatabase(bench: Bench, open: (own: Bench) => Promise<
   try {
     const runner = await open({ ...bench, database })
     return {
+      prepare: async (forMs) => runner.prepare?.(forMs),
       round: (forMs) => runner.round(forMs),
       async close() {
         await runner.close()

@@ -125,16 +125,31 @@ export function waitFor(contender: Contender, name: string): Successor {
   return { name, elected }
 }
 
-/** @param perProcess - names that a process leads, and that end with it */
-export async function killing(
-  blueprint: Blueprint,
-  processes: (forMs: number) => number,
-  perProcess: number,
-  isOneByOne: boolean,
-): Promise<Succession> {
+export interface Killing {
+  readonly blueprint: Blueprint
+  /** How many leading processes in a round of that length. */
+  processes(forMs: number): number
+  /** Names in which a process leads, and which end with it. */
+  readonly perProcess: number
+  readonly isOneByOne: boolean
+}
+
+export async function killing({
+  blueprint,
+  processes,
+  perProcess,
+  isOneByOne,
+}: Killing): Promise<Succession> {
+  // One client of pg-elect is enough for a process, and many would all be woken whenever something is told; elsewhere each is alone.
+  const isShared = blueprint.kind.startsWith('elect')
   const contenders: Contender[] = []
   const leaders = new Set<LeaderProcess>()
   let names = 0
+  const contenderAt = async (index: number) => {
+    const contender = contenders[isShared ? 0 : index] ?? (await openContender(blueprint))
+    if (!contenders.includes(contender)) contenders.push(contender)
+    return contender
+  }
   return {
     isOneByOne,
     async prepare(forMs) {
@@ -147,21 +162,23 @@ export async function killing(
           return startLeader(blueprint, own)
         }),
       )
-      const wanted = started.length * perProcess
-      while (contenders.length < wanted) contenders.push(await openContender(blueprint))
+      const steps: Step[] = []
       let next = 0
-      return started.map((leader) => {
+      for (const leader of started) {
         leaders.add(leader)
-        return {
-          successors: leader.names.map((name) => waitFor(contenders[next++] as Contender, name)),
+        const successors: Successor[] = []
+        for (const name of leader.names) successors.push(waitFor(await contenderAt(next++), name))
+        steps.push({
+          successors,
           end() {
             const atMs = performance.now()
             leader.kill()
             leaders.delete(leader)
             return atMs
           },
-        }
-      })
+        })
+      }
+      return steps
     },
     async close() {
       for (const leader of leaders) leader.kill()

@@ -5,8 +5,16 @@ import { openCampaignContender, openLockContender } from '../contenders/etcd.ts'
 import { openRedlockContender } from '../contenders/redlock.ts'
 import { openSqlContender, type SqlWay } from '../contenders/sql.ts'
 import { openRecipeContender } from '../contenders/zookeeper.ts'
+import { inOwnDatabase } from '../harness/own-database.ts'
 import { CONTEST_FIGURE, CONTEST_TOLD, openContest } from '../harness/contest.ts'
-import { type Bench, type Contestant, type Goal, type Scenario, Unavailable } from '../harness/scenario.ts'
+import {
+  type Bench,
+  type Contestant,
+  type Goal,
+  type Runner,
+  type Scenario,
+  Unavailable,
+} from '../harness/scenario.ts'
 import { SNAPSHOT_TOLD, watchingSnapshots } from '../harness/snapshots.ts'
 
 /** The crowd that all others are compared with. */
@@ -41,6 +49,8 @@ interface Way {
   readonly opener: Opener
   /** Whether contenders wait inside a statement. */
   readonly holdsSnapshots?: true
+  /** It is another system, and has nothing to do with PostgreSQL. */
+  readonly isPeer?: true
 }
 
 const WAYS: readonly Way[] = [
@@ -63,6 +73,7 @@ const WAYS: readonly Way[] = [
   {
     name: LOCK,
     how: "the server's lock service by gRPC, a session for each; durable",
+    isPeer: true,
     opener: async ({ peers }) => {
       const { address } = await peers.etcd()
       return () => openLockContender(address)
@@ -71,6 +82,7 @@ const WAYS: readonly Way[] = [
   {
     name: 'npm etcd3 election',
     how: 'campaign and resign: a lease for each campaign; durable',
+    isPeer: true,
     opener: async ({ peers }) => {
       const { address } = await peers.etcd()
       return () => openCampaignContender(address)
@@ -79,6 +91,7 @@ const WAYS: readonly Way[] = [
   {
     name: RECIPE,
     how: 'sequential nodes, each watches the one before it; durable',
+    isPeer: true,
     opener: async ({ peers }) => {
       const { address } = await peers.zooKeeper()
       return () => openRecipeContender(address)
@@ -87,6 +100,7 @@ const WAYS: readonly Way[] = [
   {
     name: 'npm redlock',
     how: 'one server, tries again after 100 to 300 ms, its default; fsync always',
+    isPeer: true,
     opener: async ({ peers }) => {
       const { address } = await peers.redis()
       return () => openRedlockContender(address)
@@ -105,15 +119,19 @@ const PARTS: readonly Way[] = [
   },
 ]
 
-const contestant = ({ how, opener, holdsSnapshots }: Way, name: string, clients: number): Contestant => ({
+const contestant = (way: Way, name: string, clients: number): Contestant => ({
   name,
-  how,
+  how: way.how,
   async open(bench) {
     if (bench.isQuick && clients !== FEWER && !name.startsWith('pg-elect')) {
       throw new Unavailable(`in a quick run with ${FEWER} clients only`)
     }
-    const runner = await openContest(clients, await opener(bench), `${name} ${clients}`)
-    return holdsSnapshots ? watchingSnapshots(bench.database, runner) : runner
+    const open = async (own: Bench): Promise<Runner> => {
+      const runner = await openContest(clients, await way.opener(own), `${name} ${clients}`)
+      return way.holdsSnapshots ? watchingSnapshots(own.database, runner) : runner
+    }
+    // Whoever listens in a database is woken by all that is told in it, also by other contestants.
+    return way.isPeer ? open(bench) : inOwnDatabase(bench, open)
   },
 })
 
@@ -140,7 +158,7 @@ const contest = (
 })
 
 export const handOffs: readonly Scenario[] = [
-  contest(2, { rounds: 2, roundMs: 300 }, []),
+  contest(2, { rounds: 2, roundMs: 250 }, []),
   contest(
     FEWER,
     { rounds: 3, roundMs: 300 },
@@ -156,7 +174,7 @@ export const handOffs: readonly Scenario[] = [
   ),
   contest(
     64,
-    { rounds: 2, roundMs: 500 },
+    { rounds: 2, roundMs: 350 },
     [
       { contestant: QUEUE, against: `${QUEUE}, ${FEWER} clients`, ratio: 0.8 },
       { contestant: LINE, against: `${LINE}, ${FEWER} clients`, ratio: 0.8 },

@@ -4,6 +4,8 @@ import type pg from 'pg'
 import type { Blueprint } from '../contenders/blueprint.ts'
 import type { Contender } from '../contenders/contender.ts'
 import { openElectionContender } from '../contenders/elect.ts'
+import { closeAll } from '../harness/elect.ts'
+import { inOwnDatabase } from '../harness/own-database.ts'
 import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
 import {
   AFTER_EXPIRY_P99,
@@ -15,7 +17,6 @@ import {
   waitFor,
 } from '../harness/takeovers.ts'
 import { createRiverTable, RIVER_TTL_MS } from '../peers/river.ts'
-import { closeAll } from '../harness/elect.ts'
 
 const BY_CONNECTION = 'pg-elect, by connection'
 const BY_EXPIRY = 'pg-elect, TTL 1 s'
@@ -30,20 +31,34 @@ const NAMES = 8
 /** Several that run out at the same moment would be in each other's way. */
 const APART_MS = 50
 
+/** Whoever listens in a database is woken by all that is told in it, also by other contestants. */
+const inOwn = (open: Contestant['open']) => (bench: Bench) => inOwnDatabase(bench, open)
+
 async function byConnection({ database }: Bench): Promise<Runner> {
-  const blueprint: Blueprint = {
-    kind: 'elect by connection',
-    address: database.connectionString,
-    ttlMs: 15_000,
-  }
-  const kills = (forMs: number) => Math.max(2, Math.round(forMs / KILL_MS))
-  return takeoverRunner(await killing(blueprint, kills, 1, true), undefined)
+  const { connectionString: address } = database
+  const blueprint: Blueprint = { kind: 'elect by connection', address, ttlMs: 15_000 }
+  const processes = (forMs: number) => Math.max(2, Math.round(forMs / KILL_MS))
+  return takeoverRunner(await killing({ blueprint, processes, perProcess: 1, isOneByOne: true }), undefined)
 }
 
-/** @param names - led by one process */
-async function byExpiry(blueprint: Blueprint, names: number, bench?: Bench): Promise<Runner> {
-  const session = await bench?.database.connect()
-  return takeoverRunner(await killing(blueprint, () => 1, names, false), session)
+const byExpiry =
+  (ttlMs: number, perProcess: number): Contestant['open'] =>
+  async ({ database }) => {
+    const blueprint: Blueprint = { kind: 'elect by expiry', address: database.connectionString, ttlMs }
+    return takeoverRunner(
+      await killing({ blueprint, processes: () => 1, perProcess, isOneByOne: false }),
+      await database.connect(),
+    )
+  }
+
+async function byPeer(blueprint: Blueprint): Promise<Runner> {
+  const succession = await killing({
+    blueprint,
+    processes: () => 1,
+    perProcess: NAMES,
+    isOneByOne: false,
+  })
+  return takeoverRunner(succession, undefined)
 }
 
 /** The leader releases, but the first in line is dead: the next one leads once the time to accept in is over. */
@@ -104,42 +119,26 @@ export const takeover: Scenario = {
   rounds: 2,
   roundMs: 900,
   contestants: [
-    { name: BY_CONNECTION, how: "takeover: 'connection', TTL 15 s", open: byConnection },
-    {
-      name: BY_EXPIRY,
-      how: 'ttlMs: 1000',
-      isIdle: true,
-      open: (bench) =>
-        byExpiry(
-          { kind: 'elect by expiry', address: bench.database.connectionString, ttlMs: 1000 },
-          3 * NAMES,
-          bench,
-        ),
-    },
+    { name: BY_CONNECTION, how: "takeover: 'connection', TTL 15 s", open: inOwn(byConnection) },
+    { name: BY_EXPIRY, how: 'ttlMs: 1000', isIdle: true, open: inOwn(byExpiry(1000, 3 * NAMES)) },
     {
       name: 'pg-elect, default TTL',
       how: '15 s',
       isIdle: true,
-      open: takingLong(15_000, (bench) =>
-        byExpiry(
-          { kind: 'elect by expiry', address: bench.database.connectionString, ttlMs: 15_000 },
-          NAMES,
-          bench,
-        ),
-      ),
+      open: takingLong(15_000, inOwn(byExpiry(15_000, NAMES))),
     },
     {
       name: DEAD,
       how: 'a release, but the first in line is dead: 2 s to accept in',
       isIdle: true,
-      open: deadCandidate,
+      open: inOwn(deadCandidate),
     },
     {
       name: ETCD,
       how: 'the least TTL that the server takes',
       isIdle: true,
       open: async ({ peers }) =>
-        byExpiry({ kind: 'etcd3', address: (await peers.etcd()).address, ttlMs: 2000 }, NAMES),
+        byPeer({ kind: 'etcd3', address: (await peers.etcd()).address, ttlMs: 2000 }),
     },
     {
       name: ZOOKEEPER,
@@ -147,8 +146,7 @@ export const takeover: Scenario = {
       isIdle: true,
       async open({ peers, isQuick }) {
         if (isQuick) throw new Unavailable('takes up to 6 s a round: not in a quick run')
-        const { address } = await peers.zooKeeper()
-        return byExpiry({ kind: 'zookeeper', address, ttlMs: 4000 }, NAMES)
+        return byPeer({ kind: 'zookeeper', address: (await peers.zooKeeper()).address, ttlMs: 4000 })
       },
     },
     {
@@ -156,7 +154,7 @@ export const takeover: Scenario = {
       how: 'a lock of 1 s, extended each 0.5 s',
       isIdle: true,
       open: async ({ peers }) =>
-        byExpiry({ kind: 'redlock', address: (await peers.redis()).address, ttlMs: 1000 }, NAMES),
+        byPeer({ kind: 'redlock', address: (await peers.redis()).address, ttlMs: 1000 }),
     },
     {
       name: "River's SQL",
@@ -166,7 +164,7 @@ export const takeover: Scenario = {
         const session = await database.connect()
         await createRiverTable(session)
         await session.end()
-        return byExpiry({ kind: 'river', address: database.connectionString, ttlMs: RIVER_TTL_MS }, NAMES)
+        return byPeer({ kind: 'river', address: database.connectionString, ttlMs: RIVER_TTL_MS })
       }),
     },
   ],

@@ -1,4 +1,4 @@
-import type { Bench, Runner } from './scenario.ts'
+import type { Bench, Contestant, Runner } from './scenario.ts'
 
 /** For a contestant that would be in the way of the others, or they of it: opens it on a database of its own, which goes with it. */
 export async function inOwnDatabase(bench: Bench, open: (own: Bench) => Promise<Runner>): Promise<Runner> {
@@ -17,4 +17,9 @@ export async function inOwnDatabase(bench: Bench, open: (own: Bench) => Promise<
     await database.drop()
     throw error
   }
+}
+
+/** The same, of a contestant's `open`: whoever listens in a database is woken by all that is told in it, also by other contestants. */
+export function withOwnDatabase(open: Contestant['open']): Contestant['open'] {
+  return (bench) => inOwnDatabase(bench, open)
 }

@@ -5,16 +5,11 @@ import { openCampaignContender, openLockContender } from '../contenders/etcd.ts'
 import { openRedlockContender } from '../contenders/redlock.ts'
 import { openSqlContender, type SqlWay } from '../contenders/sql.ts'
 import { openRecipeContender } from '../contenders/zookeeper.ts'
-import { inOwnDatabase } from '../harness/own-database.ts'
+import { requireConnections } from '../harness/connections.ts'
 import { CONTEST_FIGURE, CONTEST_TOLD, openContest } from '../harness/contest.ts'
-import {
-  type Bench,
-  type Contestant,
-  type Goal,
-  type Runner,
-  type Scenario,
-  Unavailable,
-} from '../harness/scenario.ts'
+import { inOwnDatabase } from '../harness/own-database.ts'
+import { requireTime } from '../harness/quick.ts'
+import type { Bench, Contestant, Goal, Runner, Scenario } from '../harness/scenario.ts'
 import { SNAPSHOT_TOLD, watchingSnapshots } from '../harness/snapshots.ts'
 
 /** The crowd that all others are compared with. */
@@ -119,14 +114,15 @@ const PARTS: readonly Way[] = [
   },
 ]
 
-const contestant = (way: Way, name: string, clients: number): Contestant => ({
+/** @param crowd - the size that its scenario is about */
+const contestant = (way: Way, name: string, clients: number, crowd = clients): Contestant => ({
   name,
   how: way.how,
   async open(bench) {
-    if (bench.isQuick && clients !== FEWER && !name.startsWith('pg-elect')) {
-      throw new Unavailable(`in a quick run with ${FEWER} clients only`)
-    }
+    // The same code runs with fewer.
+    if (crowd !== FEWER && (way.isPeer || crowd > FEWER)) requireTime(bench)
     const open = async (own: Bench): Promise<Runner> => {
+      if (!way.isPeer) await requireRoom(own, clients)
       const runner = await openContest(clients, await way.opener(own), `${name} ${clients}`)
       return way.holdsSnapshots ? watchingSnapshots(own.database, runner) : runner
     }
@@ -134,6 +130,16 @@ const contestant = (way: Way, name: string, clients: number): Contestant => ({
     return way.isPeer ? open(bench) : inOwnDatabase(bench, open)
   },
 })
+
+/** A client that waits in the queue has a second connection for that. */
+async function requireRoom({ database }: Bench, clients: number): Promise<void> {
+  const session = await database.connect()
+  try {
+    await requireConnections(session, 2 * clients)
+  } finally {
+    await session.end()
+  }
+}
 
 const fair = (...contestants: string[]): Goal[] =>
   contestants.flatMap((name) => [
@@ -157,6 +163,8 @@ const contest = (
   ...length,
 })
 
+const MANY = 64
+
 export const handOffs: readonly Scenario[] = [
   contest(2, { rounds: 2, roundMs: 250 }, []),
   contest(
@@ -173,14 +181,14 @@ export const handOffs: readonly Scenario[] = [
     PARTS.map((way) => contestant(way, way.name, FEWER)),
   ),
   contest(
-    64,
+    MANY,
     { rounds: 2, roundMs: 350 },
     [
       { contestant: QUEUE, against: `${QUEUE}, ${FEWER} clients`, ratio: 0.8 },
       { contestant: LINE, against: `${LINE}, ${FEWER} clients`, ratio: 0.8 },
     ],
     WAYS.filter(({ name }) => name === QUEUE || name === LINE).map((way) =>
-      contestant(way, `${way.name}, ${FEWER} clients`, FEWER),
+      contestant(way, `${way.name}, ${FEWER} clients`, FEWER, MANY),
     ),
   ),
 ]

@@ -6,10 +6,11 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import type { BenchDatabase } from '../harness/bench-database.ts'
+import { requireConnections } from '../harness/connections.ts'
 import { closeAll, openElect } from '../harness/elect.ts'
 import { inOwnDatabase } from '../harness/own-database.ts'
 import { requireTime } from '../harness/quick.ts'
-import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
+import type { Bench, Contestant, Runner, Scenario } from '../harness/scenario.ts'
 import { toldQuantile } from '../harness/told.ts'
 
 const FIGURE = 'p50 ms'
@@ -22,8 +23,6 @@ const FOLLOWERS = 5
 const CONNECTS_AT_ONCE = 10
 /** All listeners have been woken, and are quiet again, before the next one is timed. */
 const QUIET_MS_EACH = 0.05
-/** For those who send, and for administrators. */
-const SPARE_CONNECTIONS = 20
 
 /** One who follows a lease. */
 interface Follower {
@@ -50,7 +49,7 @@ async function follow(bench: Bench, lease: string): Promise<Follower> {
 async function following(bench: Bench, listeners: number): Promise<Runner> {
   const { database } = bench
   const sender = await database.connect()
-  await requireConnections(sender, listeners + SPARE_CONNECTIONS)
+  await requireConnections(sender, listeners)
   const crowd: pg.Client[] = []
   const followers: Follower[] = []
   const raws: pg.Client[] = []
@@ -85,16 +84,6 @@ async function following(bench: Bench, listeners: number): Promise<Runner> {
       await closeAll(followers)
       await Promise.all([sender, ...raws, ...crowd].map((session) => session.end()))
     },
-  }
-}
-
-async function requireConnections(session: pg.Client, count: number): Promise<void> {
-  const { rows } = await session.query<{ free: number }>(
-    `SELECT current_setting('max_connections')::integer - count(*)::integer AS free
-    FROM pg_stat_activity WHERE backend_type = 'client backend'`,
-  )
-  if ((rows[0]?.free ?? 0) < count) {
-    throw new Unavailable(`the server does not take ${count} more connections (max_connections)`)
   }
 }
 

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { openMutexContender } from '../contenders/elect.ts'
 import type { BenchDatabase } from '../harness/bench-database.ts'
 import { closeAll } from '../harness/elect.ts'
+import { withOwnDatabase } from '../harness/own-database.ts'
 import type { Bench, Figures, Runner, Scenario } from '../harness/scenario.ts'
 
 const FIGURE = 'ms'
@@ -173,12 +174,12 @@ export const release: Scenario = {
     {
       name: 'pg-elect hand-off',
       how: 'through the client, from the call of release to the moment at which the next one holds it',
-      open: handOff,
+      open: withOwnDatabase(handOff),
     },
     ...[10, 1000].map((count) => ({
       name: `pg-elect release, ${count.toLocaleString('en-US')} wait`,
       how: 'release_lease alone, as the releaser sees it',
-      open: (bench: Bench) => crowded(bench, count),
+      open: withOwnDatabase((bench) => crowded(bench, count)),
     })),
   ],
   goals: [

@@ -5,7 +5,8 @@ import type { Blueprint } from '../contenders/blueprint.ts'
 import type { Contender } from '../contenders/contender.ts'
 import { openElectionContender } from '../contenders/elect.ts'
 import { closeAll } from '../harness/elect.ts'
-import { inOwnDatabase } from '../harness/own-database.ts'
+import { withOwnDatabase } from '../harness/own-database.ts'
+import { requireTime } from '../harness/quick.ts'
 import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
 import {
   AFTER_EXPIRY_P99,
@@ -30,9 +31,6 @@ const KILL_MS = 35
 const NAMES = 8
 /** Several that run out at the same moment would be in each other's way. */
 const APART_MS = 50
-
-/** Whoever listens in a database is woken by all that is told in it, also by other contestants. */
-const inOwn = (open: Contestant['open']) => (bench: Bench) => inOwnDatabase(bench, open)
 
 async function byConnection({ database }: Bench): Promise<Runner> {
   const { connectionString: address } = database
@@ -119,19 +117,19 @@ export const takeover: Scenario = {
   rounds: 2,
   roundMs: 900,
   contestants: [
-    { name: BY_CONNECTION, how: "takeover: 'connection', TTL 15 s", open: inOwn(byConnection) },
-    { name: BY_EXPIRY, how: 'ttlMs: 1000', isIdle: true, open: inOwn(byExpiry(1000, 3 * NAMES)) },
+    { name: BY_CONNECTION, how: "takeover: 'connection', TTL 15 s", open: withOwnDatabase(byConnection) },
+    { name: BY_EXPIRY, how: 'ttlMs: 1000', isIdle: true, open: withOwnDatabase(byExpiry(1000, 3 * NAMES)) },
     {
       name: 'pg-elect, default TTL',
       how: '15 s',
       isIdle: true,
-      open: takingLong(15_000, inOwn(byExpiry(15_000, NAMES))),
+      open: takingLong(15_000, withOwnDatabase(byExpiry(15_000, NAMES))),
     },
     {
       name: DEAD,
       how: 'a release, but the first in line is dead: 2 s to accept in',
       isIdle: true,
-      open: inOwn(deadCandidate),
+      open: withOwnDatabase(deadCandidate),
     },
     {
       name: ETCD,
@@ -144,9 +142,9 @@ export const takeover: Scenario = {
       name: ZOOKEEPER,
       how: 'lock recipe; the shortest session that the server takes, two of its ticks',
       isIdle: true,
-      async open({ peers, isQuick }) {
-        if (isQuick) throw new Unavailable('takes up to 6 s a round: not in a quick run')
-        return byPeer({ kind: 'zookeeper', address: (await peers.zooKeeper()).address, ttlMs: 4000 })
+      async open(bench) {
+        requireTime(bench)
+        return byPeer({ kind: 'zookeeper', address: (await bench.peers.zooKeeper()).address, ttlMs: 4000 })
       },
     },
     {

@@ -31,6 +31,7 @@ import { Primitives } from './primitives/primitives.ts'
 import type { SwapOptions } from './primitives/register.ts'
 import { getLease, getLeaseState, type LeaseInfo } from './queries.ts'
 import { Reads } from './reads.ts'
+import { SessionKeeper } from './session-keeper.ts'
 import { SpareSessions } from './spare-sessions.ts'
 import { tryLease } from './try-lease.ts'
 import { startThread } from './worker-heartbeat/start-thread.ts'
@@ -69,6 +70,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
   readonly #notifier: Notifier
   readonly #heartbeat: Heartbeat
   readonly #workerHeartbeat: WorkerHeartbeat | undefined
+  readonly #keeper: SessionKeeper | undefined
   readonly #advisoryLocks: AdvisoryLocks
   readonly #context: ElectionContext & PrimitiveContext
   readonly #closing = new AbortController()
@@ -91,7 +93,21 @@ export class PgElect extends Primitives implements AsyncDisposable {
       timeoutMs: Math.max(timeoutMs, SWAP_TIMEOUT_MS),
     })
     this.#heartbeat = new Heartbeat({ executor: this.#connection, clock, random, logger })
-    this.#connection.on('lost', () => this.#heartbeat.hurry())
+    if (this.#options.session) {
+      this.#keeper = new SessionKeeper({
+        executor: this.#connection,
+        clock,
+        random,
+        logger,
+        timing,
+        holderLabel: holder,
+        heartbeat: this.#heartbeat,
+      })
+    }
+    this.#connection.on('lost', () => {
+      this.#heartbeat.hurry()
+      this.#keeper?.hurry()
+    })
     this.#listenConnection =
       listenConnection === undefined
         ? this.#connection
@@ -123,8 +139,14 @@ export class PgElect extends Primitives implements AsyncDisposable {
     const isLockedHere = (name: string) => this.#advisoryLocks.has(name)
     this.#context = {
       executor: this.#connection,
-      calls: new LeaseCalls({ executor: this.#connection, clock, isLockedHere }),
+      calls: new LeaseCalls({
+        executor: this.#connection,
+        clock,
+        isLockedHere,
+        session: () => this.#keeper?.session,
+      }),
       heartbeat: this.#workerHeartbeat ?? this.#heartbeat,
+      keeper: this.#keeper,
       notifier: this.#notifier,
       line: new Line(this.#heartbeat, this.#notifier),
       clock,
@@ -343,6 +365,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
       await new Promise(setImmediate)
     } while (pending.size > 0)
     await endAll()
+    await this.#keeper?.close()
     this.#notifier.close()
     const connections = new Set([this.#connection, this.#listenConnection, this.#swapConnection])
     const all = [...connections, this.#readConnection, this.#context.sessions, this.#workerHeartbeat]

@@ -108,7 +108,15 @@ export class Election extends EventEmitter<ElectionEvents> {
     const { priority, metadata } = this.#options
     if (priority === null) return never(stop)
     const holder = makeHolder(holderLabel)
-    const request = { name: this.name, holder, metadata, timing: this.#timing, priority, share: undefined }
+    const request = {
+      name: this.name,
+      holder,
+      metadata,
+      timing: this.#timing,
+      priority,
+      share: undefined,
+      isBound: this.#options.takeover === 'connection',
+    }
     this.#isCandidate = true
     this.#tellState()
     try {

@@ -45,6 +45,10 @@ export interface LeaseHeartbeat {
   remove(lease: KeptLease): void
   /** As {@link Heartbeat.renewNow}. */
   renewNow(lease: KeptLease): Promise<void>
+  /** As `remove`, where work that does not stop may still be running under it: nobody else is to have it before it has expired. */
+  leaveToExpire?(lease: KeptLease): void
+  /** What was removed has been given back, or handed on: the database has confirmed that. */
+  released?(lease: KeptLease): void
   /** Tells the lease at once what became of it while the event loop was blocked, if anybody can know. */
   catchUp?(lease: KeptLease): void
 }

@@ -1,5 +1,4 @@
 import type { Clock, Instant, Timer } from './clock.ts'
-import type { Answered } from './coalesce.ts'
 import { longerTrust, remainingMs, type Trust, trustFrom } from './deadline.ts'
 import { LeaseLostError } from './errors.ts'
 import type { Extension, LeaseHeartbeat } from './heartbeat.ts'
@@ -9,6 +8,7 @@ import type { LeaseCalls } from './lease-calls.ts'
 import { transferLease } from './line-queries.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { Executor, LeaseAnswer, Metadata } from './queries.ts'
+import type { SessionKeeper } from './session-keeper.ts'
 import type { ShareRequest } from './share-queries.ts'
 import type { Timing } from './timing.ts'
 import { Wakeup } from './wakeup.ts'
@@ -19,6 +19,8 @@ export interface LeaseContext {
   /** Grants and releases, those of one moment together. */
   readonly calls: LeaseCalls
   readonly heartbeat: LeaseHeartbeat
+  /** Keeps the leases that it can; undefined: the heartbeat keeps all. */
+  readonly keeper?: (LeaseHeartbeat & Pick<SessionKeeper, 'keeps'>) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -48,6 +50,8 @@ export interface LeaseRequest {
   readonly priority: number
   /** It wants a share of what several may hold, rather than a lease of its own. */
   readonly share: ShareRequest | undefined
+  /** It is to be bound to a connection of its own. */
+  readonly isBound?: boolean
 }
 
 /** A grant as the database gave it: a share has a name of its own. */
@@ -236,7 +240,9 @@ export class Holding implements AsyncDisposable {
     this.#successor = successor
     this.#ending.abort(() => reason)
     if (this.#work !== undefined && !(await this.#settles(this.#work, timeoutMs))) {
-      this.#context.heartbeat.remove(this)
+      const { heartbeat } = this.#context
+      if (heartbeat.leaveToExpire === undefined) heartbeat.remove(this)
+      else heartbeat.leaveToExpire(this)
       // Its signal has aborted already, and a process that ends need not wait for it.
       this.#deadlineTimer?.cancel()
       this.#context.logger.error(
@@ -300,31 +306,50 @@ export class Holding implements AsyncDisposable {
     for (const callback of this.#onEnded) callback()
   }
 
-  async #giveBack(): Promise<boolean> {
-    const { clock, logger } = this.#context
+  #giveBack(): Promise<boolean> {
     this.#deadlineTimer?.cancel()
     this.#context.heartbeat.remove(this)
     this.#ending.abort(() => new LeaseLostError(this.name, 'it was released'))
+    return this.#releaseOnce().then(
+      (released) => {
+        this.#context.heartbeat.released?.(this)
+        this.#forget()
+        return released
+      },
+      (error: unknown) => this.#releaseAgain(error),
+    )
+  }
+
+  async #releaseAgain(firstError: unknown): Promise<boolean> {
+    const { clock, logger } = this.#context
+    let error = firstError
     try {
-      for (let attempt = 1; attempt <= RELEASE_ATTEMPTS; attempt++) {
-        if (attempt > 1 && this.remainingMs <= 0) break
+      for (let attempt = 1; ; attempt++) {
+        logger.info({ lease: this.name, attempt, error: describeError(error) }, 'could not release a lease')
+        if (attempt === RELEASE_ATTEMPTS) return false
+        await new Wakeup(clock).wait(this.timing.retryIntervalMs)
+        if (this.remainingMs <= 0) return false
         try {
-          return await this.#releaseOnce()
-        } catch (error) {
-          logger.info({ lease: this.name, attempt, error: describeError(error) }, 'could not release a lease')
+          const released = await this.#releaseOnce()
+          this.#context.heartbeat.released?.(this)
+          return released
+        } catch (nextError) {
+          error = nextError
         }
-        if (attempt < RELEASE_ATTEMPTS) await new Wakeup(clock).wait(this.timing.retryIntervalMs)
       }
-      return false
     } finally {
       this.#forget()
     }
   }
 
-  async #releaseOnce(): Promise<boolean> {
+  #releaseOnce(): Promise<boolean> {
+    const isPlain = this.#successor === undefined && this.#releaseElsewhere === undefined
+    return isPlain ? this.#releaseHere() : this.#releaseOtherwise()
+  }
+
+  async #releaseOtherwise(): Promise<boolean> {
     if (this.#successor !== undefined && (await this.#handOver(this.#successor))) return true
-    if (this.#releaseElsewhere !== undefined) return this.#releaseElsewhere()
-    return (await this.#releaseHere()).answer
+    return this.#releaseElsewhere?.() ?? this.#releaseHere()
   }
 
   async #handOver(successor: string): Promise<boolean> {
@@ -334,7 +359,7 @@ export class Holding implements AsyncDisposable {
     return answer.granted === true
   }
 
-  #releaseHere(): Promise<Answered<boolean>> {
+  #releaseHere(): Promise<boolean> {
     const { name, token, timing } = this
     return this.#context.calls.release({ name, token }, timing.queryTimeoutMs)
   }

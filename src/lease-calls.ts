@@ -2,6 +2,7 @@
 
 import type { Clock } from './clock.ts'
 import { type Answered, Coalescer } from './coalesce.ts'
+import { releaseLeaseIn, releaseLeasesIn } from './kept-session-queries.ts'
 import {
   type AcquireRequest,
   acquireLease,
@@ -26,6 +27,8 @@ interface LeaseCallsDependencies {
   readonly clock: Clock
   /** Whether this process has the advisory lock of that name, which would let its own session in. */
   readonly isLockedHere: (name: string) => boolean
+  /** The session that may keep what is given back, if there is one. */
+  readonly session?: () => string | undefined
 }
 
 /** As the database answers another session while the advisory lock is held. */
@@ -44,12 +47,21 @@ export class LeaseCalls {
   readonly #grants: Coalescer<GrantRequest, Candidacy>
   readonly #releases: Coalescer<ReleaseRequest, boolean>
 
-  constructor({ executor, clock, isLockedHere }: LeaseCallsDependencies) {
+  constructor({ executor, clock, isLockedHere, session = () => undefined }: LeaseCallsDependencies) {
     this.#releases = new Coalescer<ReleaseRequest, boolean>(
       {
-        one: (request, options) => releaseLease(executor, request, options),
+        one(request, options) {
+          const keptBy = session()
+          return keptBy === undefined
+            ? releaseLease(executor, request, options)
+            : releaseLeaseIn(executor, keptBy, request, options)
+        },
         async many(requests, options) {
-          const answers = await releaseLeases(executor, requests, options)
+          const keptBy = session()
+          const answers =
+            keptBy === undefined
+              ? await releaseLeases(executor, requests, options)
+              : await releaseLeasesIn(executor, keptBy, requests, options)
           return answers.map((released) => (released === null ? undefined : () => released))
         },
       },
@@ -74,7 +86,11 @@ export class LeaseCalls {
   }
 
   /** Gives a lease back: whether it was held. @throws as the executor does. */
-  release(request: ReleaseRequest, timeoutMs: number): Promise<Answered<boolean>> {
-    return this.#releases.ask(request, timeoutMs)
+  release(request: ReleaseRequest, timeoutMs: number): Promise<boolean> {
+    return this.#releases.ask(request, timeoutMs).then(answerOf)
   }
+}
+
+function answerOf<Answer>({ answer }: Answered<Answer>): Answer {
+  return answer
 }

@@ -68,6 +68,13 @@ export interface PgElectOptions extends TimingOptions {
    * that hangs is so succeeded after this and one TTL. From one TTL to 86,400,000. Default four TTLs.
    */
   hangTimeoutMs?: number | undefined
+  /**
+   * Whether one row of the database, a session, keeps all leases of this client: each beat then renews that row, however many leases there
+   * are. A lease comes into it by its first renewal. Kept by themselves, as without it: leases with durations of their own (another
+   * `ttlMs`, …), shares of what several may hold, registers, mutexes that wait in the `queue`, and elections with `takeover: 'connection'`. Not
+   * beside `heartbeat: 'worker'`. Default false.
+   */
+  session?: boolean | undefined
   /** How long `close()` and `resign()` wait for work to settle. Default 10,000. */
   drainTimeoutMs?: number | undefined
   /** pino, or anything of its shape. Default: warnings and errors to standard error. */
@@ -127,6 +134,7 @@ const CLIENT_KEYS = [
   'holder',
   'heartbeat',
   'hangTimeoutMs',
+  'session',
   'drainTimeoutMs',
   'logger',
   'clock',
@@ -149,6 +157,8 @@ export interface ResolvedOptions {
   readonly holder: string | undefined
   /** Undefined: the main loop beats. */
   readonly worker: WorkerOptions | undefined
+  /** Whether a session keeps the leases. */
+  readonly session: boolean
   readonly drainTimeoutMs: number
   readonly logger: Logger
   readonly clock: Clock
@@ -183,12 +193,24 @@ export function resolveOptions(options: PgElectOptions): ResolvedOptions {
     pollIntervalMs,
     holder: options.holder,
     worker: resolveWorker(options, connection ?? {}, timing),
+    session: resolveSession(options),
     drainTimeoutMs,
     logger: options.logger ?? defaultLogger(),
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
     timing,
   }
+}
+
+/** @throws InvalidArgumentError naming the option, what was expected and what came. */
+function resolveSession({ session = false, heartbeat }: PgElectOptions): boolean {
+  if (typeof session !== 'boolean') {
+    throw new InvalidArgumentError(`Invalid session: expected true or false, got ${typeof session}`)
+  }
+  if (!session || heartbeat !== 'worker') return session
+  throw new InvalidArgumentError(
+    "Invalid session: expected it beside heartbeat: 'main' only, got heartbeat: 'worker', whose thread renews each lease",
+  )
 }
 
 /** @param option - its name; that of its connection string ends in `String` */

@@ -23,20 +23,30 @@ export function requestLease(
   return keepOpen(context, ask(context, request, standing))
 }
 
-async function ask(
+// Most requests are answered by the first statement: as few promises on that way as can be.
+function ask(
   context: LeaseContext,
   request: LeaseRequest,
   standing?: { backend: number | undefined },
 ): Promise<Lease | Candidacy> {
-  const { executor, calls } = context
   const { name, holder, metadata, timing, share } = request
-  if (context.isLockedHere(name)) return NOBODY_KNOWN
-  if (standing === undefined && share === undefined) {
-    const asked = { name, holder, metadata, ttlMs: timing.ttlMs }
-    const { answer, sentAt } = await calls.acquire(asked, timing.queryTimeoutMs)
-    return received(context, request, sentAt, answer)
-  }
-  const sentAt = context.clock.now()
+  if (context.isLockedHere(name)) return Promise.resolve(NOBODY_KNOWN)
+  if (standing !== undefined || share !== undefined) return askAlone(context, request, standing)
+  const asked = { name, holder, metadata, ttlMs: timing.ttlMs }
+  return context.calls
+    .acquire(asked, timing.queryTimeoutMs)
+    .then(({ answer, sentAt }) => received(context, request, sentAt, answer))
+}
+
+/** For a place in line, or a share. */
+async function askAlone(
+  context: LeaseContext,
+  request: LeaseRequest,
+  standing: { backend: number | undefined } | undefined,
+): Promise<Lease | Candidacy> {
+  const { executor, clock } = context
+  const { timing, share } = request
+  const sentAt = clock.now()
   const asked = {
     ...request,
     ttlMs: timing.ttlMs,
@@ -61,10 +71,17 @@ export function askOnce(context: LeaseContext, request: LeaseRequest): Promise<L
 }
 
 /** As {@link askOnce}, for whoever keeps the client open by itself. */
-export async function askOpenly(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
-  const outcome = await ask(context, request)
-  if (outcome instanceof Lease) return outcome
-  const { holder, lease: name, token } = outcome
+export function askOpenly(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+  return ask(context, request).then((outcome) =>
+    outcome instanceof Lease ? outcome : refuse(context, request, outcome),
+  )
+}
+
+async function refuse(
+  context: LeaseContext,
+  request: LeaseRequest,
+  { holder, lease: name, token }: Candidacy,
+): Promise<null> {
   // Granted, but too late to be trusted.
   if (holder === request.holder && name !== null && token !== null) {
     await releaseLease(context.executor, { name, token }).catch(() => undefined)
@@ -106,6 +123,8 @@ export function received(
     return { ...answer, granted: false }
   }
   logger.info({ lease: name, holder: request.holder, token }, 'was granted a lease')
-  const giveBack = release === undefined ? undefined : () => release(token)
-  return new Lease(context, request, { name, token, release: giveBack }, trust)
+  const granted = { name, token, release: release === undefined ? undefined : () => release(token) }
+  const { keeper } = context
+  const isKept = keeper !== undefined && release === undefined && keeper.keeps(request)
+  return new Lease(isKept ? { ...context, heartbeat: keeper } : context, request, granted, trust)
 }

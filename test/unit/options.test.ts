@@ -23,6 +23,7 @@ describe('options of a client', () => {
       listenConnection: undefined,
       pollIntervalMs: 1000,
       holder: undefined,
+      session: false,
       drainTimeoutMs: 10_000,
       clock: systemClock,
       random: Math.random,
@@ -39,6 +40,7 @@ describe('options of a client', () => {
       listenConnectionString: 'postgres://app@direct.example/app',
       pollIntervalMs: 250,
       holder: 'worker-7',
+      session: true,
       drainTimeoutMs: 0,
       logger: new RecordingLog().logger,
       clock: new StubClock(),
@@ -53,7 +55,7 @@ describe('options of a client', () => {
       connectionString: 'postgres://app@other.example/app',
     })
     expect(timing).toEqual(resolveTiming({ ttlMs: 600, renewIntervalMs: 100 }))
-    const { holder, drainTimeoutMs, pollIntervalMs, logger, clock, random } = given
+    const { holder, session, drainTimeoutMs, pollIntervalMs, logger, clock, random } = given
     const listenConnection = {
       host: 'direct.example',
       connectionString: 'postgres://app@direct.example/app',
@@ -61,6 +63,7 @@ describe('options of a client', () => {
     expect(others).toEqual({
       listenConnection,
       holder,
+      session,
       drainTimeoutMs,
       pollIntervalMs,
       logger,
@@ -87,6 +90,11 @@ describe('options of a client', () => {
     [{ holder: 'a\0' }, /^Invalid holder: .* got NUL at 1$/],
     [{ holder: '\ud800' }, /^Invalid holder: .* got a lone surrogate$/],
     [{ holder: 7 }, /^Invalid holder: .* got number$/],
+    [{ session: 'yes' }, /^Invalid session: expected true or false, got string$/],
+    [
+      { session: true, heartbeat: 'worker' },
+      /^Invalid session: expected it beside heartbeat: 'main' only, got heartbeat: 'worker'/,
+    ],
     [{ drainTimeoutMs: -1 }, /^Invalid drainTimeoutMs: expected milliseconds from 0 to 86400000, got -1$/],
     [{ drainTimeoutMs: Number.NaN }, /^Invalid drainTimeoutMs: .* got NaN$/],
     [{ drainTimeoutMs: Number.POSITIVE_INFINITY }, /^Invalid drainTimeoutMs: .* got Infinity$/],

@@ -42,8 +42,12 @@ function page({ machine, server, isQuick, verdicts, absent }: Report): string {
   return `# Benchmark\n\n${facts.join('\n')}\n${verdicts.map(section).join('')}${notRun}`
 }
 
-function section({ name, title, figure, better, rounds, roundMs, lines, goals, absent }: Verdict): string {
-  const also = [...new Set(lines.flatMap((line) => Object.keys(line.also)))]
+function section(verdict: Verdict): string {
+  const { name, title, figure, better, rounds, roundMs, lines, alsoTold: also, goals, absent } = verdict
+  const missing = formatAbsent(absent)
+    .map((line) => `- ${line}\n`)
+    .join('')
+  if (lines.length === 0) return `\n## ${title}\n\n${missing}`
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`
   const table =
     row(['', 'ratio', figure, 'spread', ...also, 'how']) +
@@ -61,8 +65,7 @@ function section({ name, title, figure, better, rounds, roundMs, lines, goals, a
       )
       .join('')
   const verdicts = goals.map(({ text, measured, isMet }) => `- ${mark(isMet)}: ${text}: ${measured}\n`)
-  const missing = formatAbsent(absent).map((line) => `- ${line}\n`)
-  return `\n## ${title}\n\n![${title}](${name}.svg)\n\n${figure}, ${better} is better; ratio: how much better than the first; ${rounds} rounds of ${roundMs} ms.\n\n${table}\n${verdicts.join('')}${missing.join('')}`
+  return `\n## ${title}\n\n![${title}](${name}.svg)\n\n${figure}, ${better} is better; ratio: how much better than the first; ${rounds} ${rounds === 1 ? 'round' : 'rounds'} of ${roundMs} ms.\n\n${table}\n${verdicts.join('')}${missing}`
 }
 
 function mark(isMet: boolean | null): string {

@@ -5,7 +5,12 @@ import { formatAbsent, formatNumber, formatPercent, formatRatio } from './format
 import type { Verdict } from './verdict.ts'
 
 export function printVerdict(verdict: Verdict): void {
-  const also = [...new Set(verdict.lines.flatMap((line) => Object.keys(line.also)))]
+  const { alsoTold: also } = verdict
+  const title = styleText('bold', verdict.title)
+  if (verdict.lines.length === 0) {
+    for (const line of formatAbsent(verdict.absent)) console.log(`\n${title}: ${line}`)
+    return
+  }
   const table = new Table({
     head: ['', 'ratio', verdict.figure, 'spread', ...also],
     colAligns: ['left', 'right', 'right', 'right', ...also.map(() => 'right' as const)],
@@ -21,9 +26,7 @@ export function printVerdict(verdict: Verdict): void {
     ])
   }
   const took = `${formatNumber(verdict.tookMs / 1000)} s`
-  console.log(
-    `\n${styleText('bold', verdict.title)} (${verdict.figure}, ${verdict.better} is better; it took ${took})`,
-  )
+  console.log(`\n${title} (${verdict.figure}, ${verdict.better} is better; it took ${took})`)
   console.log(table.toString())
   for (const { text, measured, isMet } of verdict.goals) {
     console.log(`  ${mark(isMet)} ${text}: ${measured}`)

@@ -35,6 +35,8 @@ export interface Verdict {
   readonly roundMs: number
   readonly tookMs: number
   readonly lines: readonly Line[]
+  /** Which further figures any of them has, in the order in which they are told. */
+  readonly alsoTold: readonly string[]
   readonly goals: readonly GoalVerdict[]
   readonly absent: readonly { contestant: string; why: string }[]
 }
@@ -42,6 +44,7 @@ export interface Verdict {
 export function judge({ scenario, outcomes, absent, rounds, roundMs, tookMs }: ScenarioResult): Verdict {
   const { name, title, figure, better, goals, alsoTold = [] } = scenario
   const base = tell(scenario, outcomes[0], figure)
+  const further = alsoTold.map((told) => (typeof told === 'string' ? told : told.figure))
   const lines = outcomes.map((outcome): Line => {
     const mine = tell(scenario, outcome, figure)
     return {
@@ -51,15 +54,27 @@ export function judge({ scenario, outcomes, absent, rounds, roundMs, tookMs }: S
       spread: spread(valuesOf(outcome, figure)),
       ratio: better === 'more' ? mine / base : base / mine,
       also: Object.fromEntries(
-        alsoTold
-          .map((told) => (typeof told === 'string' ? told : told.figure))
+        further
           .map((what) => [what, tell(scenario, outcome, what)] as const)
           .filter(([, value]) => Number.isFinite(value)),
       ),
     }
   })
+  const known = further.filter((what) => lines.some(({ also }) => what in also))
   const verdicts = goals.map((goal) => judgeGoal(scenario, outcomes, goal))
-  return { name, title, figure, better, rounds, roundMs, tookMs, lines, goals: verdicts, absent }
+  return {
+    name,
+    title,
+    figure,
+    better,
+    rounds,
+    roundMs,
+    tookMs,
+    lines,
+    alsoTold: known,
+    goals: verdicts,
+    absent,
+  }
 }
 
 function judgeGoal(scenario: Scenario, outcomes: readonly Outcome[], goal: Goal): GoalVerdict {

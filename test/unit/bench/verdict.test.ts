@@ -87,3 +87,8 @@ it('takes the lists of all rounds together', () => {
   const rounds = [{ 'n/s': [1, 2] }, { 'n/s': [9] }]
   expect(verdictOf({}, { ours: rounds }).lines).toMatchObject([{ median: 2 }])
 })
+
+it('tells further figures in the order of the scenario, whoever has them', () => {
+  const rounds = { ours: [{ 'n/s': 1, b: 1 }], theirs: [{ 'n/s': 1, a: 1, b: 1 }] }
+  expect(verdictOf({ alsoTold: ['a', 'b', 'c'] }, rounds).alsoTold).toEqual(['a', 'b'])
+})

@@ -8,7 +8,7 @@
  * nothing of it was written, and each is asked alone.
  */
 import type { Clock, Instant, Timer } from './clock.ts'
-import { ClosedError, ConnectionError, saysTooMuch } from './errors.ts'
+import { ConnectionError, saysTooMuch, wasNeverSent } from './errors.ts'
 import type { ExecuteOptions } from './sql-call.ts'
 
 /** How requests of one kind are asked, decided, and answered. */
@@ -45,7 +45,7 @@ interface Waiting<Request, Answer> {
  * More in one statement take no less time each, and those behind them wait for longer. Each grant takes an entry of the server's lock table,
  * which has 64 for each connection by default.
  */
-const TOGETHER_MAX = 256
+const TOGETHER_MAX = 128
 
 /** One is served while the callers of the other take in its answers. */
 const UNDER_WAY_MAX = 2
@@ -100,6 +100,15 @@ export class Coalescer<Request, Answer> {
     for (const waiting of this.#waiting) this.#limit(waiting, nowMs)
   }
 
+  /** Nobody could connect: whoever waits shares that attempt, as all do who ask during it. The next one is for those who ask again. */
+  #failWaiting(error: unknown): void {
+    if (!wasNeverSent(error)) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#disarm()
+    for (const { reject } of waiting) reject(error)
+  }
+
   /** From now on it waits. */
   #limit(waiting: Waiting<Request, Answer>, nowMs: number): void {
     waiting.dueAtMs = Math.min(waiting.dueAtMs, nowMs + waiting.timeoutMs)
@@ -140,6 +149,7 @@ export class Coalescer<Request, Answer> {
       one.resolve({ answer, sentAt })
     } catch (error) {
       one.reject(error)
+      this.#failWaiting(error)
     }
   }
 
@@ -154,6 +164,7 @@ export class Coalescer<Request, Answer> {
       // The connection: the same for all of them, and asking again is for those above.
       if (isOfConnection(error)) {
         for (const { reject } of group) reject(error)
+        this.#failWaiting(error)
         return
       }
       answers = []
@@ -195,7 +206,7 @@ export class Coalescer<Request, Answer> {
 
 function isOfConnection(error: unknown): boolean {
   if (error instanceof ConnectionError) return !saysTooMuch(error)
-  return error instanceof ClosedError
+  return wasNeverSent(error)
 }
 
 /** One answer that cannot be read is the error of its own caller. */

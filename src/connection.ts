@@ -10,7 +10,7 @@ import type { CompiledQuery } from 'kysely'
 import pg from 'pg'
 import type { Clock } from './clock.ts'
 import { destroySocket, makeClient, saysReadOnly, saysUnprepared, statementName } from './driver-client.ts'
-import { ClosedError, ConnectionError, fromDriver } from './errors.ts'
+import { ClosedError, ConnectionError, fromDriver, neverSent } from './errors.ts'
 import { HostRound, type Opened } from './host-round.ts'
 import { type ConnectionOptions, resolveHosts, type TargetSession } from './hosts.ts'
 import { jittered, type Random } from './jitter.ts'
@@ -83,7 +83,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   /** @throws ConnectionError if there is no answer in time: then the session is given up, and the outcome is unknown. */
   async execute<Row>(query: CompiledQuery<Row>, options: ExecuteOptions = {}): Promise<Row[]> {
     const client = await this.#connected().catch((error: unknown) => {
-      if (!(error instanceof ConnectionError)) throw error
+      if (!(error instanceof ConnectionError)) throw neverSent(error)
       throw new ConnectionError(error.message, { cause: error.cause, mayHaveTakenEffect: false })
     })
     try {

@@ -264,6 +264,21 @@ export function fromDriver(error: unknown, leaseName = ''): PgElectError {
   return new ServerError(error.code, error.message, cause)
 }
 
+/** Errors of connecting that say more than that it failed: a wrong password, no such database. */
+const unsent = new WeakSet<object>()
+
+/** Remembers that what failed so was never sent. @returns the same error */
+export function neverSent(error: unknown): unknown {
+  if (typeof error === 'object' && error !== null) unsent.add(error)
+  return error
+}
+
+/** Whether what failed so was never sent, as there was no connection to send it on. */
+export function wasNeverSent(error: unknown): boolean {
+  if (error instanceof ConnectionError) return !error.mayHaveTakenEffect
+  return error instanceof ClosedError || (typeof error === 'object' && error !== null && unsent.has(error))
+}
+
 /** SQLSTATE 53200: a statement was too much for the server's memory or lock table. Less at a time may not be. */
 export function saysTooMuch(error: unknown): boolean {
   return error instanceof ConnectionError && isServerReport(error.cause) && error.cause.code === '53200'

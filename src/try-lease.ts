@@ -5,7 +5,7 @@
  * what it was granted, it is then told, under the same token. Where the database cannot be asked for too long, whoever called is told so,
  * and what may have been granted is given back as soon as there is an answer: else it would keep everybody out for a TTL, the caller too.
  */
-import { elapsedMs } from './clock.ts'
+import { elapsedMs, type Instant } from './clock.ts'
 import { ConnectionError, isTransient } from './errors.ts'
 import { keepOpen, type LeaseContext, type LeaseRequest } from './holding.ts'
 import { jittered } from './jitter.ts'
@@ -25,29 +25,40 @@ export function tryLease(context: LeaseContext, request: LeaseRequest): Promise<
   return keepOpen(context, askUntilSettled(context, request))
 }
 
-async function askUntilSettled(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+function askUntilSettled(context: LeaseContext, request: LeaseRequest): Promise<Lease | null> {
+  const askedAt = context.clock.now()
+  return askOpenly(context, request).catch((error: unknown) => askAgain(context, request, askedAt, error))
+}
+
+async function askAgain(
+  context: LeaseContext,
+  request: LeaseRequest,
+  askedAt: Instant,
+  firstError: unknown,
+): Promise<Lease | null> {
   const { clock, random, logger } = context
   const { name, timing } = request
-  const askedAt = clock.now()
+  let error = firstError
   let isUnknown = false
   let lastsMs = timing.ttlMs - timing.safetyMarginMs
   for (;;) {
+    const spentMs = elapsedMs(askedAt, clock.now())
+    if (!isUnknown && mayBeGranted(error)) {
+      isUnknown = true
+      lastsMs = Math.min(lastsMs, spentMs + timing.queryTimeoutMs)
+    }
+    if (!isUnknown) throw error
+    const delayMs = jittered(timing.retryIntervalMs, random, 0.5)
+    if (!isTransient(error) || spentMs + delayMs >= lastsMs) {
+      giveBackLater(context, request)
+      throw error
+    }
+    logger.info({ lease: name, error: describeError(error) }, 'a lease may have been granted, asking again')
+    await new Wakeup(clock).wait(delayMs)
     try {
       return await askOpenly(context, request)
-    } catch (error) {
-      const spentMs = elapsedMs(askedAt, clock.now())
-      if (!isUnknown && mayBeGranted(error)) {
-        isUnknown = true
-        lastsMs = Math.min(lastsMs, spentMs + timing.queryTimeoutMs)
-      }
-      if (!isUnknown) throw error
-      const delayMs = jittered(timing.retryIntervalMs, random, 0.5)
-      if (!isTransient(error) || spentMs + delayMs >= lastsMs) {
-        giveBackLater(context, request)
-        throw error
-      }
-      logger.info({ lease: name, error: describeError(error) }, 'a lease may have been granted, asking again')
-      await new Wakeup(clock).wait(delayMs)
+    } catch (nextError) {
+      error = nextError
     }
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Coalescer, type Kind } from '../../src/coalesce.ts'
-import { ClosedError, ConnectionError, InvalidArgumentError } from '../../src/errors.ts'
+import { ClosedError, ConnectionError, InvalidArgumentError, neverSent } from '../../src/errors.ts'
 import { serverError } from './support/pg-errors.ts'
 import { StubClock } from './support/stub-clock.ts'
 
@@ -128,14 +128,14 @@ describe('calls of one moment', () => {
     expect(statements()).toEqual(['a b'])
   })
 
-  test('are no more than 256 in one statement', async () => {
+  test('are no more than 128 in one statement', async () => {
     const { clock, sent, ask } = setUp()
-    for (let n = 0; n < 600; n++) void ask(`${n}`)
+    for (let n = 0; n < 300; n++) void ask(`${n}`)
     await clock.settle()
-    expect(sent.map(({ requests }) => requests.length)).toEqual([256, 256])
+    expect(sent.map(({ requests }) => requests.length)).toEqual([128, 128])
     sent[0]?.answer()
     await clock.settle()
-    expect(sent.map(({ requests }) => requests.length)).toEqual([256, 256, 88])
+    expect(sent.map(({ requests }) => requests.length)).toEqual([128, 128, 44])
   })
 
   test('are answered as of the moment of sending, not of asking, nor of the answer', async () => {
@@ -204,6 +204,37 @@ describe('an error', () => {
     expect(await Promise.all(asking)).toEqual([error, error])
     await clock.settle()
     expect(sent).toHaveLength(1)
+  })
+
+  test.each([
+    [1, new ConnectionError('refused', { mayHaveTakenEffect: false })],
+    [2, new ConnectionError('refused', { mayHaveTakenEffect: false })],
+    [1, neverSent(serverError('3D000', 'no such database'))],
+    [2, neverSent(serverError('28P01', 'wrong password'))],
+  ])('of connecting is that of all who wait, too: %i in the statement, %s', async (together, error) => {
+    const { clock, sent, ask, fill } = setUp()
+    const [first, second] = await fill()
+    const early = Array.from({ length: together }, (_, n) => ask(`early ${n}`))
+    first.answer()
+    await clock.settle()
+    const waiting = ['a', 'b'].map((request) => ask(request))
+    await clock.settle()
+    sent[0]?.fail(error)
+    expect(await Promise.all([...early, ...waiting])).toEqual([...early, ...waiting].map(() => error))
+    expect(clock.pendingTimers).toBe(0)
+    second.answer()
+    await clock.settle()
+    expect(sent).toHaveLength(1)
+  })
+
+  test('of a connection that was lost is not that of those who wait: they are asked for over the next one', async () => {
+    const { clock, statements, ask, fill } = setUp()
+    const [first] = await fill()
+    const waiting = ask('a')
+    first.fail(new ConnectionError('lost'))
+    await clock.settle()
+    expect(statements()).toEqual(['a'])
+    expect(await Promise.race([waiting, 'waits'])).toBe('waits')
   })
 
   test('in one answer is that of its caller', async () => {

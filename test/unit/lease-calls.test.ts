@@ -14,8 +14,7 @@ function setUp() {
   const calls = new LeaseCalls({ executor: database, clock, isLockedHere: (name) => locked.has(name) })
   const acquire = (name: string, holder = 'me', ttlMs = 9000, metadata: object | undefined = undefined) =>
     calls.acquire({ name, holder, ttlMs, metadata: metadata as never }, 500).then(({ answer }) => answer)
-  const release = (name: string, token: number) =>
-    calls.release({ name, token }, 500).then(({ answer }) => answer)
+  const release = (name: string, token: number) => calls.release({ name, token }, 500)
   const sent = () => database.calls.map(({ name }) => name)
   return { clock, model, database, locked, acquire, release, sent }
 }

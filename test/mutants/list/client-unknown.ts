@@ -14,7 +14,7 @@ export const clientUnknown: readonly Mutant[] = [
   {
     name: 'unknown-grant-is-not-given-back',
     file: 'src/try-lease.ts',
-    from: '        giveBackLater(context, request)\n',
+    from: '      giveBackLater(context, request)\n',
     to: '',
     costs: 'a lease that nobody knows of keeps everybody out for a TTL',
     tests: ['test/unit/try-lease.test.ts'],

@@ -273,9 +273,10 @@ export class Holding implements AsyncDisposable {
       return true
     })
     if (!isUnbroken) this.lose('it was not renewed before its deadline')
-    else if (this.isHeld) this.#watchDeadline()
+    // Its timer comes at the deadline that it was set for, and then looks anew: nothing is set for each lease at each beat.
+    const isHeld = this.isHeld
     // The renewal came through after the deadline had passed here: what is lost stays lost, but nobody need wait for it.
-    if (this.#loss !== undefined) void this.#releaseHere().catch(() => undefined)
+    if (!isHeld && this.#loss !== undefined) void this.#releaseHere().catch(() => undefined)
   }
 
   /** @internal */

@@ -29,8 +29,9 @@ export interface KeptSessionDependencies {
 
 interface Session {
   readonly id: string
-  /** When the last renewal that was granted was sent, by the monotonic clock. */
+  /** When the last renewal that was granted was sent, by the monotonic clock, and in which beat. */
   sentAtMs: number
+  beat: number
   /** When it is to be renewed next. */
   dueAtMs: number
 }
@@ -62,6 +63,7 @@ export class KeptSession {
   readonly #leases = new Map<KeptLease, Entry>()
   readonly #leftovers: Leftovers
   #session: Session | undefined
+  #beat = 0
 
   constructor(dependencies: KeptSessionDependencies) {
     this.#dependencies = dependencies
@@ -135,22 +137,20 @@ export class KeptSession {
    */
   async beat(asked: ReadonlySet<KeptLease>): Promise<ReadonlySet<KeptLease>> {
     try {
-      const beganAtMs = this.#nowMs()
+      this.#beat += 1
+      const nowMs = this.#nowMs()
       const session = this.#session
-      if (
-        session !== undefined &&
-        (session.dueAtMs <= beganAtMs || asked.size > 0 || this.#mustBind(asked))
-      ) {
+      if (session !== undefined && (session.dueAtMs <= nowMs || asked.size > 0 || this.#mustBind(asked))) {
         if (this.#leases.size === 0 && this.#leftovers.size === 0) await this.end()
         else await this.#renew(session)
       }
       if (this.#session === undefined && this.#mustBind(asked)) await this.#open()
       const current = this.#session
-      if (current !== undefined && current.sentAtMs >= beganAtMs) {
+      if (current !== undefined && current.beat === this.#beat) {
         await this.#bindAll(current, asked)
         await this.#leftovers.see(current.id, this.#timeoutMs)
       }
-      return new Set([...asked].filter((lease) => this.#isSettled(lease, beganAtMs)))
+      return new Set([...asked].filter((lease) => this.#isSettled(lease)))
     } catch (error) {
       this.#postpone()
       throw error
@@ -182,7 +182,7 @@ export class KeptSession {
     const request = { holder: makeHolder(holderLabel), ttlMs: timing.ttlMs }
     const sentAtMs = this.#nowMs()
     const id = await openSession(executor, request, { timeoutMs: this.#timeoutMs })
-    this.#session = { id, sentAtMs, dueAtMs: this.#nextBeatAtMs() }
+    this.#session = { id, sentAtMs, beat: this.#beat, dueAtMs: this.#nextBeatAtMs() }
     logger.debug({ session: id }, 'opened a session for the leases of this process')
   }
 
@@ -192,6 +192,7 @@ export class KeptSession {
     const answer = await renewSession(executor, session.id, { timeoutMs: this.#timeoutMs })
     if (answer.granted === true) {
       session.sentAtMs = sentAt.monotonicMs
+      session.beat = this.#beat
       session.dueAtMs = this.#nextBeatAtMs()
       this.#unbind(answer.lost)
       for (const [lease, entry] of this.#leases) {
@@ -301,10 +302,10 @@ export class KeptSession {
     }
   }
 
-  #isSettled(lease: KeptLease, beganAtMs: number): boolean {
+  #isSettled(lease: KeptLease): boolean {
     const entry = this.#leases.get(lease)
     if (entry === undefined) return true
-    return entry.session !== undefined && entry.session.sentAtMs >= beganAtMs
+    return entry.session?.beat === this.#beat
   }
 
   get #timeoutMs(): number {

@@ -1,4 +1,5 @@
 import { ModelLine, type Waiting } from './model-line.ts'
+import { ModelSessions } from './model-sessions.ts'
 import type { Answer, Call } from './scripted-database.ts'
 import type { StubClock } from './stub-clock.ts'
 
@@ -10,6 +11,8 @@ interface ModelLease {
   metadata: object | null
   ttlMs: number
   expiresAtMs: number
+  /** What keeps it, in place of its own expiry. */
+  session: string | null
   stepDownRequested: boolean
 }
 
@@ -24,6 +27,7 @@ export class ModelLeases {
   readonly grants: { name: string; holder: string; token: number; atMs: number }[] = []
   /** Who waits for each lease. */
   readonly line: ModelLine
+  readonly sessions: ModelSessions
   readonly #clock: StubClock
   readonly #leases = new Map<string, ModelLease>()
   readonly #listeners = new Set<(channel: string, message: string) => void>()
@@ -33,6 +37,7 @@ export class ModelLeases {
   constructor(clock: StubClock) {
     this.#clock = clock
     this.line = new ModelLine(clock)
+    this.sessions = new ModelSessions(clock)
   }
 
   /** Hears everything that is told on the channels of leases and of sessions. */
@@ -50,6 +55,7 @@ export class ModelLeases {
   answers(backend: () => number = () => 0): Record<string, Answer> {
     const told = (asked: Call['arguments']) => Number(asked.backend ?? backend())
     return withBatches({
+      ...this.sessions.answers(),
       acquire_lease: ({ arguments: asked }: Call) => {
         const waiting =
           asked.wait === true ? { priority: Number(asked.priority), backend: told(asked) } : undefined
@@ -75,10 +81,11 @@ export class ModelLeases {
       },
       renew_leases: ({ arguments: asked }: Call) => {
         const tokens = asked.tokens as number[]
-        return (asked.names as string[]).map((name, index) => this.renew(name, tokens[index] ?? 0))
+        const session = textOrNull(asked.session)
+        return (asked.names as string[]).map((name, index) => this.renew(name, tokens[index] ?? 0, session))
       },
       release_lease: ({ arguments: asked }: Call) => [
-        { released: this.release(`${asked.name}`, Number(asked.token)) },
+        { released: this.release(`${asked.name}`, Number(asked.token), textOrNull(asked.session)) },
       ],
       transfer_lease: ({ arguments: asked }: Call) => {
         const successor = asked.successor === null ? undefined : `${asked.successor}`
@@ -126,15 +133,18 @@ export class ModelLeases {
     return this.#row(current?.holder === holder, current, this.line.rankOf(name, holder))
   }
 
-  renew(name: string, token: number): object {
+  /** @param session - what keeps it from now on; null: its own expiry */
+  renew(name: string, token: number, session: string | null = null): object {
+    if (session !== null) this.sessions.keep(session)
     const current = this.holding(name)
     if (current?.token !== token) return this.#row(false, current)
-    return this.#renewed(current)
+    return this.#renewed(current, current.ttlMs, session)
   }
 
   /** Hands the lease to the first in line, or vacates it. */
-  release(name: string, token: number): boolean {
+  release(name: string, token: number, session: string | null = null): boolean {
     if (this.holding(name)?.token !== token) return false
+    this.#loseFrom(name, session)
     if (this.#handOver(name, 'granted') === undefined) this.#vacate(name, 'released')
     return true
   }
@@ -143,12 +153,15 @@ export class ModelLeases {
   transfer(name: string, token: number, successor?: string): object {
     const current = this.holding(name)
     if (current?.token !== token) return this.#row(false, current)
+    const { session } = current
     const granted = this.#handOver(name, 'transferred', successor)
+    if (granted !== undefined && session !== null) this.sessions.lose(session, name, token)
     return this.#row(granted !== undefined, granted ?? current)
   }
 
   /** Takes the lease away, as an operator does: whoever is first in line comes and takes it. */
   force(name: string): void {
+    this.#loseFrom(name)
     this.#vacate(name, 'forced')
   }
 
@@ -176,14 +189,28 @@ export class ModelLeases {
   /** What the database knows of the lease's holder; undefined: vacant. */
   holding(name: string): Readonly<ModelLease> | undefined {
     const lease = this.#leases.get(name)
-    const isHeld = lease !== undefined && lease.holder !== null && lease.expiresAtMs > this.#clock.trueMs
+    const isHeld =
+      lease !== undefined && lease.holder !== null && this.#expiresAtMs(lease) > this.#clock.trueMs
     return isHeld ? lease : undefined
+  }
+
+  #expiresAtMs({ session, expiresAtMs }: ModelLease): number {
+    return session === null ? expiresAtMs : this.sessions.expiresAtMs(session)
+  }
+
+  /** Has the session that kept a lease tell that, unless it is given up by that itself. */
+  #loseFrom(name: string, own: string | null = null): void {
+    const lease = this.#leases.get(name)
+    if (lease === undefined || lease.session === null) return
+    if (lease.session !== own) this.sessions.lose(lease.session, name, lease.token)
+    lease.session = null
   }
 
   /** Those behind others wait a little longer, in case those are dead. */
   #isTurn(name: string, rank: number): boolean {
-    const vacantSinceMs = this.#leases.get(name)?.expiresAtMs
-    if (rank === 0 || vacantSinceMs === undefined) return true
+    const lease = this.#leases.get(name)
+    if (rank === 0 || lease === undefined) return true
+    const vacantSinceMs = this.#expiresAtMs(lease)
     return this.#clock.trueMs > vacantSinceMs + rank * RANK_DELAY_MS
   }
 
@@ -198,6 +225,8 @@ export class ModelLeases {
   }): Readonly<ModelLease> {
     const { name, holder, ttlMs, metadata, event, acceptMs = ttlMs, backend } = granted
     const before = this.#leases.get(name)
+    // Ended for good before one of its leases is another's.
+    if (event === 'expired' && before?.session != null) this.sessions.end(before.session)
     const lease = {
       name,
       holder,
@@ -206,6 +235,7 @@ export class ModelLeases {
       metadata,
       ttlMs,
       expiresAtMs: this.#clock.trueMs + Math.min(ttlMs, acceptMs),
+      session: null,
       stepDownRequested: false,
     }
     this.#leases.set(name, lease)
@@ -232,11 +262,13 @@ export class ModelLeases {
     this.#tell(event, name, { holder: null, token, previousHolder, backend: this.line.first(name)?.backend })
   }
 
-  #renewed(current: Readonly<ModelLease>, ttlMs = current.ttlMs): object {
+  #renewed(current: Readonly<ModelLease>, ttlMs = current.ttlMs, session: string | null = null): object {
     const lease = current as ModelLease
     lease.version += 1
     lease.ttlMs = ttlMs
-    lease.expiresAtMs = Math.max(lease.expiresAtMs, this.#clock.trueMs + ttlMs)
+    lease.expiresAtMs = Math.max(this.#expiresAtMs(lease), this.#clock.trueMs + ttlMs)
+    if (session !== lease.session) this.#loseFrom(lease.name)
+    lease.session = session
     return this.#row(true, lease)
   }
 
@@ -248,7 +280,7 @@ export class ModelLeases {
       token: lease === undefined ? null : `${lease.token}`,
       version: lease === undefined ? null : `${lease.version}`,
       metadata: lease?.metadata ?? null,
-      expires_in_ms: lease === undefined ? null : lease.expiresAtMs - this.#clock.trueMs,
+      expires_in_ms: lease === undefined ? null : this.#expiresAtMs(lease) - this.#clock.trueMs,
       rank,
     }
   }
@@ -290,7 +322,10 @@ export function withBatches(answers: Record<string, Answer>): Record<string, Ans
     },
     release_leases: (call) => {
       const tokens = call.arguments.tokens as number[]
-      return names(call).map((name, index) => one(call, 'release_lease', { name, token: tokens[index] }))
+      const { session } = call.arguments
+      return names(call).map((name, index) =>
+        one(call, 'release_lease', { name, token: tokens[index], session }),
+      )
     },
   }
 }
@@ -303,6 +338,10 @@ export function channelOf(name: string): string {
 /** The channel of a session. */
 export function sessionChannelOf(backend: number): string {
   return `elect_session_${backend}`
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? value : null
 }
 
 function json(value: unknown): object | null {

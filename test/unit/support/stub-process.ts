@@ -8,6 +8,7 @@ import { Line } from '../../../src/line.ts'
 import { Notifier } from '../../../src/notifier.ts'
 import type { ResolvedElectionOptions } from '../../../src/options.ts'
 import { requestLease } from '../../../src/request.ts'
+import { SessionKeeper } from '../../../src/session-keeper.ts'
 import { SpareSessions } from '../../../src/spare-sessions.ts'
 import { resolveTiming, type Timing, type TimingOptions } from '../../../src/timing.ts'
 import { ModelLeases } from './model-leases.ts'
@@ -24,6 +25,8 @@ interface StubProcessOptions extends TimingOptions {
   isBehindPooler?: boolean
   /** It has a connection for LISTEN alone. */
   listensElsewhere?: boolean
+  /** One row keeps its leases. */
+  session?: boolean
 }
 
 /** One process of an application: all that a client puts together, on a stubbed clock and a scripted connection. */
@@ -36,6 +39,8 @@ export class StubProcess {
   readonly context: ElectionContext
   readonly timing: Timing
   readonly heartbeat: Heartbeat
+  /** What keeps its leases by one row, if it does. */
+  readonly keeper: SessionKeeper | undefined
   /** The connection that listens: the same one, unless it listens elsewhere. */
   readonly ears: ScriptedDatabase
   /** The process id of its session, as the server knows it: another one after each loss. */
@@ -43,7 +48,7 @@ export class StubProcess {
 
   constructor(options: StubProcessOptions = {}) {
     const { clock = new StubClock(), random = () => 0.5, drainTimeoutMs = 1000, model, ...others } = options
-    const { isBehindPooler = false, listensElsewhere = false, ...timing } = others
+    const { isBehindPooler = false, listensElsewhere = false, session = false, ...timing } = others
     this.clock = clock
     this.model = model ?? new ModelLeases(clock)
     this.backend = this.model.connect()
@@ -58,7 +63,12 @@ export class StubProcess {
     const { logger } = this.log
     const parts = { clock, random, logger }
     this.heartbeat = new Heartbeat({ executor: this.database, ...parts })
-    this.database.on('lost', () => this.heartbeat.hurry())
+    const kept = { executor: this.database, ...parts, timing: this.timing, holderLabel: 'stub' }
+    this.keeper = session ? new SessionKeeper({ ...kept, heartbeat: this.heartbeat }) : undefined
+    this.database.on('lost', () => {
+      this.heartbeat.hurry()
+      this.keeper?.hurry()
+    })
     const { retryIntervalMs } = this.timing
     this.ears = listensElsewhere ? this.#openEars() : this.database
     this.database.isBehindPooler = isBehindPooler
@@ -71,8 +81,14 @@ export class StubProcess {
     this.context = {
       ...parts,
       executor: this.database,
-      calls: new LeaseCalls({ executor: this.database, clock, isLockedHere: () => false }),
+      calls: new LeaseCalls({
+        executor: this.database,
+        clock,
+        isLockedHere: () => false,
+        session: () => this.keeper?.session,
+      }),
       heartbeat: this.heartbeat,
+      keeper: this.keeper,
       notifier,
       line: new Line(this.heartbeat, notifier),
       sessions: new SpareSessions(() => {

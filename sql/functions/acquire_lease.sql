@@ -83,7 +83,10 @@ BEGIN
   END IF;
   nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
   rank := CASE WHEN nobody_waits THEN 0 ELSE elect.rank_in_line(lease_name, contender, priority, at) END;
-  IF vacancy_locked AND NOT elect.is_held(lease, at) AND (lease.session IS NULL OR elect.end_session_of(lease)) THEN
+  IF vacancy_locked AND lease.session IS NOT NULL AND NOT elect.is_held(lease, at) THEN
+    lease := elect.end_session_of(lease, at);
+  END IF;
+  IF vacancy_locked AND NOT elect.is_held(lease, at) AND lease.session IS NULL THEN
     IF elect.is_in_force(lease.epoch, at) THEN
       in_epoch.epoch := lease.epoch;
     ELSE

@@ -34,9 +34,12 @@ BEGIN
   in_epoch := elect.epoch_at(at, true);
   nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
   rank := CASE WHEN nobody_waits THEN 0 ELSE elect.rank_in_line(lease_name, contender, 0, at) END;
+  IF lease.session IS NOT NULL AND NOT elect.is_held(lease, at) THEN
+    lease := elect.end_session_of(lease, at);
+  END IF;
   IF lease.name IS NULL AND EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name)
      OR elect.is_held(lease, at) AND lease.holder <> contender
-     OR NOT elect.is_held(lease, at) AND NOT elect.end_session_of(lease)
+     OR lease.session IS NOT NULL AND NOT elect.is_held(lease, at)
      OR NOT (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, in_epoch, also_past => true))) THEN
     PERFORM pg_advisory_unlock(key);
     RETURN elect.lease_answer(false, lease, at);

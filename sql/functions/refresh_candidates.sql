@@ -29,7 +29,7 @@ BEGIN
   FROM places p WHERE c.lease = p.lease AND c.candidate = p.candidate;
   -- Candidates that have a place only look, and looking writes nothing: a lease that was written before the clock went back, and whose
   -- holder is dead, would stick. Shares are cut when their candidates ask.
-  PERFORM elect.cut_to_clock(l.name) FROM elect.leases l WHERE l.name = ANY (names) AND l.renewed_at > at;
+  PERFORM elect.cut_to_clock(l.name) FROM elect.leases l WHERE l.name = ANY (names) AND elect.is_from_future(l, at);
 
   RETURN QUERY
   WITH line AS MATERIALIZED (

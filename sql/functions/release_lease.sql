@@ -28,7 +28,7 @@ BEGIN
     RETURN false;
   END IF;
   IF lease.part_of IS NOT NULL THEN
-    PERFORM elect.release_share(lease);
+    PERFORM elect.release_share(lease, session);
     RETURN true;
   END IF;
   -- Under the lock of the row, without which nobody takes a place.

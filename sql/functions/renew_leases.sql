@@ -61,7 +61,8 @@ BEGIN
         ELSE elect.lease_answer(
           CASE
             WHEN (r.lease).name IS NOT NULL THEN true
-            WHEN seen.token = a.token AND elect.is_held(seen, m.at) THEN NULL
+            -- Of a session: that may have been renewed since this statement began.
+            WHEN seen.token = a.token AND (seen.session IS NOT NULL OR elect.is_held(seen, m.at)) THEN NULL
             ELSE false
           END,
           CASE WHEN (r.lease).name IS NOT NULL THEN r.lease ELSE seen END,

@@ -9,7 +9,9 @@ DECLARE
 BEGIN
   SELECT * INTO lease FROM elect.leases l WHERE l.name = cut_to_clock.name FOR NO KEY UPDATE SKIP LOCKED;
   IF lease.session IS NOT NULL THEN
-    SELECT * INTO kept_by FROM elect.sessions s WHERE s.session = lease.session FOR NO KEY UPDATE SKIP LOCKED;
+    SELECT * INTO kept_by FROM elect.sessions s 
+    WHERE s.session = lease.session AND s.renewed_at > clock_timestamp()
+    FOR NO KEY UPDATE SKIP LOCKED;
   END IF;
   at := clock_timestamp();
   IF kept_by.renewed_at > at AND kept_by.expires_at > at AND elect.raise_durability() THEN

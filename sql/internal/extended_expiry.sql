@@ -4,9 +4,10 @@
 CREATE OR REPLACE FUNCTION elect.extended_expiry(lease elect.leases, at timestamptz, ttl interval) RETURNS timestamptz
 LANGUAGE sql STABLE
 RETURN CASE
+  WHEN ttl IS NULL THEN NULL
   -- Kept by a session until now: that has promised as much.
   WHEN (lease).session IS NOT NULL THEN greatest(at + ttl, at + elect.session_remaining((lease).session, at))
-  WHEN ttl IS NULL OR (lease).expires_at IS NULL THEN NULL
+  WHEN (lease).expires_at IS NULL THEN NULL
   WHEN (lease).renewed_at > at THEN at + greatest(ttl, (lease).expires_at - (lease).renewed_at)
   ELSE greatest((lease).expires_at, at + ttl)
 END;

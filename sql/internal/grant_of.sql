@@ -14,7 +14,7 @@ BEGIN
   END IF;
   SELECT * INTO lease FROM elect.leases l
   WHERE l.part_of = grant_of.name AND elect.is_held(l, at)
-  ORDER BY l.holder = contender DESC, l.expires_at
+  ORDER BY l.holder = contender DESC, elect.expiry_of(l)
   LIMIT 1;
   RETURN lease;
 END

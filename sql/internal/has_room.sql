@@ -10,7 +10,7 @@ BEGIN
   FROM elect.leases l
   WHERE l.part_of = shared.name
     -- One that was written in the future asks for a second look, under the lock, by which it is cut.
-    AND (has_room.at IS NULL OR (elect.is_held(l, has_room.at) AND l.renewed_at <= has_room.at));
+    AND (has_room.at IS NULL OR (elect.is_held(l, has_room.at) AND NOT elect.is_from_future(l, has_room.at)));
   RETURN CASE
     WHEN has_room.is_exclusive THEN taken = 0 AND shared.capacity IS DISTINCT FROM 0
     ELSE NOT has_exclusive AND (shared.capacity IS NULL OR taken < shared.capacity)

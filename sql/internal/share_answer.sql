@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.share_answer(granted boolean, share elect.leases, at timestamptz, rank integer DEFAULT NULL) RETURNS elect.share_grant
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 RETURN CASE
   WHEN elect.is_held(share, at) THEN
     ROW((share).name, granted, (share).holder, (share).token, (share).version, (share).metadata, elect.remaining_time(share, at), rank)::elect.share_grant

@@ -6,7 +6,7 @@ DECLARE
   share elect.leases;
 BEGIN
   -- As of other leases, none is to stick because the clock went back.
-  PERFORM elect.cut_to_clock(l.name) FROM elect.leases l WHERE l.part_of = sweep_shares.name AND l.renewed_at > at;
+  PERFORM elect.cut_to_clock(l.name) FROM elect.leases l WHERE l.part_of = sweep_shares.name AND elect.is_from_future(l, at);
   FOR share IN
     SELECT * FROM elect.leases l
     WHERE l.part_of = sweep_shares.name AND NOT elect.is_held(l, at)
@@ -15,6 +15,11 @@ BEGIN
     -- A guarded transaction of its holder may still be open. Such a share is over, but counts until that has ended.
     FOR UPDATE SKIP LOCKED
   LOOP
+    -- Its session may be being renewed: then it counts still.
+    IF share.session IS NOT NULL THEN
+      share := elect.end_session_of(share, at);
+      CONTINUE WHEN share.session IS NOT NULL;
+    END IF;
     -- Not kept, unlike other leases: the tokens of all shares come from one row, which stays.
     DELETE FROM elect.leases l WHERE l.name = share.name;
     IF share.holder IS NOT NULL THEN

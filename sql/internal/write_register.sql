@@ -12,7 +12,10 @@ BEGIN
     IF next IS NULL THEN
       RETURN coalesce(lease.version, 0);
     END IF;
-    IF NOT elect.end_session_of(lease) THEN
+    IF lease.session IS NOT NULL THEN
+      lease := elect.end_session_of(lease, at);
+    END IF;
+    IF lease.session IS NOT NULL THEN
       RAISE EXCEPTION 'Key % is kept by a session that is being renewed', key
         USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
     END IF;

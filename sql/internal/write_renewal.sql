@@ -7,18 +7,37 @@ AS $$
 DECLARE
   renewed elect.leases;
   kept_by elect.sessions;
+  promised timestamptz;
   -- Whoever renews holds it: nobody else can have been granted it by a server of which this one does not know all.
   in_epoch CONSTANT bigint := CASE WHEN elect.is_in_force(lease.epoch, at) THEN lease.epoch ELSE (elect.epoch_at(at, true)).epoch END;
 BEGIN
   IF session IS NOT NULL THEN
     kept_by := elect.keep_session(session);
   END IF;
-  IF lease.session IS DISTINCT FROM session AND lease.session IS NOT NULL THEN
-    -- What it was held by must have lasted until here, and not be ended at the same moment.
-    IF (elect.lock_session(lease.session)).expires_at > clock_timestamp() THEN
-      PERFORM elect.record_loss(lease, session);
-    ELSE
-      RAISE EXCEPTION 'Session % has ended', lease.session USING ERRCODE = 'LE004', HINT = 'Its leases are gone: acquire them anew.';
+  IF lease.session IS DISTINCT FROM session THEN
+    IF lease.session IS NOT NULL THEN
+      -- What it was held by must have lasted until here, and not be ended, or renewed, at the same moment.
+      IF (elect.lock_session(lease.session)).expires_at > at THEN
+        PERFORM elect.record_loss(lease, session);
+      ELSE
+        RAISE EXCEPTION 'Session % has ended', lease.session USING ERRCODE = 'LE004', HINT = 'Its leases are gone: acquire them anew.';
+      END IF;
+    END IF;
+    IF session IS NOT NULL THEN
+      promised := elect.extended_expiry(lease, at, '0');
+      IF promised IS NULL THEN
+        -- It does not expire, and a renewal is not to shorten that.
+        session := NULL;
+        kept_by := NULL;
+      ELSE
+        -- Back again: it is none that was lost.
+        DELETE FROM elect.session_losses o WHERE o.session = kept_by.session AND o.name = lease.name AND o.token = lease.token;
+      END IF;
+      IF promised > kept_by.expires_at THEN
+        -- Nor is any other promise to be shortened, as the answer that says so may be lost: the session lasts for as long.
+        PERFORM elect.lock_session(session);
+        UPDATE elect.sessions AS s SET renewed_at = at, expires_at = greatest(s.expires_at, promised) WHERE s.session = kept_by.session;
+      END IF;
     END IF;
   END IF;
   UPDATE elect.leases AS l
@@ -38,4 +57,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.write_renewal(elect.leases, timestamptz, interval, jsonb, uuid) IS
-  'Internal. Extends a held lease; metadata null: as it is. The caller has locked the row, read the clock after that, and seen that it is held. session: what keeps it from now on; null: its own expiry. Errors: LE004 the session has ended.';
+  'Internal. Extends a held lease; metadata null: as it is. The caller has locked the row, read the clock after that, and seen that it is held. session: what keeps it from now on, unless it does not expire; null: its own expiry. Errors: LE004 the session has ended, 55P03 as lock_session.';

@@ -7,13 +7,13 @@ export const sqlClock: readonly Mutant[] = [
     file: 'sql/functions/renew_lease.sql',
     from: `  lease elect.leases := elect.lock_lease(lease_name, asked_token);
   -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
   -- After the locks: a renewal that waited for them past its expiry must come back refused.
   at timestamptz := clock_timestamp();`,
     to: `  at timestamptz := clock_timestamp();
   lease elect.leases := elect.lock_lease(lease_name, asked_token);
   -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
   -- After the locks: a renewal that waited for them past its expiry must come back refused.`,
     costs: 'a renewal that waited past the expiry revives a lease that another may have seen as vacant',
     tests: ['test/sql/waiting.test.ts'],

@@ -146,7 +146,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-an-advisory-lock',
     file: 'sql/internal/lease_in_use.sql',
-    from: ' OR elect.grace_of(lease, NULL, clock_timestamp(), elect.epoch_at(clock_timestamp(), true)) IS NOT NULL',
+    from: ' OR elect.grace_of(lease, NULL, at, elect.epoch_at(at, true)) IS NOT NULL',
     to: '',
     costs: 'a mutex is given beside a lease that its holder still trusts',
     tests,

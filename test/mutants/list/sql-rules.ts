@@ -111,8 +111,8 @@ export const sqlRules: readonly Mutant[] = [
   {
     name: 'lock-beside-a-renewal-under-way',
     file: 'sql/internal/lease_in_use.sql',
-    from: 'RETURN lease.name IS NULL OR elect.is_held',
-    to: 'RETURN elect.is_held',
+    from: 'RETURN lease.name IS NULL OR lease',
+    to: 'RETURN lease',
     costs: 'an advisory lock is given beside a lease whose renewal is not committed yet',
     tests: ['test/sql/advisory.test.ts'],
   },

@@ -20,13 +20,13 @@ export const sqlFaults: readonly Fault[] = [
     'functions/renew_lease',
     `  lease elect.leases := elect.lock_lease(lease_name, asked_token);
   -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
   -- After the locks: a renewal that waited for them past its expiry must come back refused.
   at timestamptz := clock_timestamp();`,
     `  at timestamptz := clock_timestamp();
   lease elect.leases := elect.lock_lease(lease_name, asked_token);
   -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR (elect.lock_session(lease.session)).session IS NOT NULL;
+  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
   -- After the locks: a renewal that waited for them past its expiry must come back refused.`,
   ),
   fault(
@@ -103,7 +103,7 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'a lease from the future is in the way of those who wait',
     'functions/refresh_candidates',
-    'AND l.renewed_at > at;',
+    'AND elect.is_from_future(l, at);',
     'AND false;',
   ),
   fault(
@@ -206,7 +206,7 @@ export const sqlFaults: readonly Fault[] = [
   fault('one share too many', 'internal/has_room', 'taken < shared.capacity', 'taken <= shared.capacity'),
   fault('readers join a writer', 'internal/has_room', 'NOT has_exclusive AND (', '('),
   fault('a writer joins readers', 'internal/has_room', 'taken = 0 AND', 'NOT has_exclusive AND'),
-  fault('shares from the future stick', 'internal/sweep_shares', 'l.renewed_at > at;', 'false;'),
+  fault('shares from the future stick', 'internal/sweep_shares', 'elect.is_from_future(l, at);', 'false;'),
   fault(
     'what is vacant is pruned at once',
     'functions/prune_leases',

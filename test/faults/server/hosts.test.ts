@@ -82,6 +82,8 @@ describe('a primary and its standby', { timeout: TIMEOUT_MS }, () => {
       "elect.renew_leases('{a}', '{1}')",
       "elect.renew_lease('a', 1)",
       "elect.acquire_lease('a', 'b')",
+      "elect.acquire_leases('{a}', '{b}', '{1 s}')",
+      "elect.release_leases('{a}', '{1}')",
       "elect.try_advisory_lock('a')",
       "elect.try_advisory_xact_lock('a')",
       "elect.advisory_lock('a')",

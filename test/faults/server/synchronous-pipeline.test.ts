@@ -9,7 +9,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { ControlConnection } from '../../../src/connection.ts'
 import { acquireQueued, beat, getCandidacy, takeOver, transferLease } from '../../../src/line-queries.ts'
-import { acquireLease, compareAndSwap, compareAndSwapVersion, getLease } from '../../../src/queries.ts'
+import {
+  acquireLease,
+  acquireLeases,
+  compareAndSwap,
+  compareAndSwapVersion,
+  getLease,
+} from '../../../src/queries.ts'
 import { acquireShare, enterBarrier } from '../../../src/share-queries.ts'
 import { silent } from '../primitives/uses.ts'
 import { type FaultServer, startFaultServer } from '../support/server.ts'
@@ -24,6 +30,7 @@ const share = { isExclusive: false, capacity: 2 }
 const grants: Readonly<Record<string, Ask>> = {
   acquire_lease: (it, name) => acquireLease(it, { ...asked(`${name}, new`), priority: undefined }),
   'acquire_lease again': (it, name) => acquireLease(it, { ...asked(name), priority: undefined }),
+  acquire_leases: (it, name) => acquireLeases(it, [asked(`${name}, new`), asked(`${name}, newer`)]),
   renew_leases: (it, name, token) => beat(it, [{ name, token }], []),
   transfer_lease: (it, name, token) => transferLease(it, { name, token, successor: undefined }),
   acquire_queued: (it, name) => acquireQueued(it, { ...asked(`${name}, new`), ...longest }),

@@ -9,6 +9,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir types/lease_grant.sql
 \ir types/share_grant.sql
 \ir types/session_renewal.sql
+\ir types/lease_event.sql
 \ir tables/leases.sql
 \ir tables/sessions.sql
 \ir tables/candidates.sql
@@ -19,6 +20,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Building blocks: nobody but the owner may call these.
 \ir internal/invalid_argument.sql
+\ir internal/is_name.sql
+\ir internal/is_text.sql
+\ir internal/is_ttl.sql
+\ir internal/is_metadata.sql
+\ir internal/in_seconds.sql
 \ir internal/valid_name.sql
 \ir internal/valid_text.sql
 \ir internal/valid_ttl.sql
@@ -58,11 +64,13 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/extended_expiry.sql
 \ir internal/remaining_time.sql
 \ir internal/next_token.sql
+\ir internal/is_durable.sql
 \ir internal/raise_durability.sql
 \ir internal/require_fresh_snapshots.sql
 \ir internal/channel_of.sql
 \ir internal/news_of.sql
 \ir internal/announce.sql
+\ir internal/held_answer.sql
 \ir internal/lease_answer.sql
 \ir internal/lock_lease.sql
 \ir internal/lock_row.sql

@@ -4,89 +4,114 @@ CREATE OR REPLACE FUNCTION elect.acquire_lease(
   backend integer DEFAULT NULL, session uuid DEFAULT NULL
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
+#variable_conflict use_column
 DECLARE
-  lease_name CONSTANT text := elect.valid_name(name);
-  contender CONSTANT text := elect.valid_text(holder, 'holder');
-  asked_ttl CONSTANT interval := CASE WHEN session IS NULL THEN elect.valid_ttl(ttl) ELSE (elect.valid_session(session)).ttl END;
-  asked_metadata CONSTANT jsonb := elect.valid_metadata(metadata);
-  is_eligible CONSTANT boolean := priority IS NOT NULL;
-  stands_in_line CONSTANT boolean := elect.valid_choice(wait, 'wait') AND is_eligible;
-  told CONSTANT integer := elect.valid_backend(backend);
+  asked_ttl interval;
   lease elect.leases;
   at timestamptz;
   rank integer;
   in_epoch elect.epochs;
   grace_until timestamptz;
   nobody_waits boolean;
+  held boolean;
+  locked_version bigint;
   -- Whether this transaction alone may give the lease away: it has the vacant row, or has seen that there is none.
   vacancy_locked boolean := false;
 BEGIN
-  -- The settings above: a look-up by name whose plan does not depend on what the statistics said when it was made. A bitmap would also
-  -- leave the entries of old tokens in the index for ever.
-  -- A plain read first: contention for a held lease, the usual case, locks and writes nothing.
-  SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
-  at := clock_timestamp();
+  -- One look at all of them: each check by itself is set up anew in each transaction.
+  IF (elect.is_name(name) AND elect.is_text(holder) AND elect.is_ttl(ttl) AND metadata IS NULL AND wait IS NOT NULL AND backend IS NULL) IS NOT TRUE THEN
+    PERFORM elect.valid_name(name), elect.valid_text(holder, 'holder'), elect.valid_ttl(ttl), elect.valid_metadata(metadata),
+      elect.valid_choice(wait, 'wait'), elect.valid_backend(backend);
+  END IF;
+  IF session IS NOT NULL THEN
+    asked_ttl := (elect.valid_session(session)).ttl;
+  END IF;
 
-  IF elect.is_held(lease, at) AND lease.holder <> contender THEN
-    IF elect.is_from_future(lease, at) THEN
-      lease := elect.cut_to_clock(lease_name);
+  -- The setting above: a bitmap would leave the entries of old tokens in the index for ever.
+  -- A plain read first: contention for a held lease, the usual case, locks and writes nothing.
+  SELECT * INTO lease FROM elect.leases l WHERE l.name = acquire_lease.name;
+  at := clock_timestamp();
+  held := elect.is_held(lease, at);
+
+  IF held AND lease.holder <> acquire_lease.holder THEN
+    IF (lease.renewed_at > at OR lease.session IS NOT NULL) AND elect.is_from_future(lease, at) THEN
+      lease := elect.cut_to_clock(acquire_lease.name);
       at := clock_timestamp();
+      held := elect.is_held(lease, at);
     END IF;
-    IF NOT stands_in_line THEN
+    IF NOT wait OR priority IS NULL THEN
+      IF held THEN
+        RETURN elect.held_answer(false, lease, at);
+      END IF;
       RETURN elect.lease_answer(false, lease, at);
     END IF;
     -- Standing in line and releasing meet under this lock: whoever releases next sees the place, or has released
     -- before, and that is seen here.
-    lease := elect.lock_row(lease_name);
+    lease := elect.lock_row(acquire_lease.name);
     at := clock_timestamp();
-    IF elect.is_held(lease, at) AND lease.holder <> contender THEN
-      rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, told, at);
+    held := elect.is_held(lease, at);
+    IF held AND lease.holder <> acquire_lease.holder THEN
+      rank := elect.stand_in_line(acquire_lease.name, acquire_lease.holder, priority, true, coalesce(asked_ttl, elect.in_seconds(ttl)),
+        acquire_lease.metadata, elect.valid_backend(backend), at);
       RETURN elect.lease_answer(false, lease, at, rank);
     END IF;
   END IF;
 
-  IF NOT is_eligible THEN
+  IF priority IS NULL THEN
     RETURN elect.lease_answer(false, lease, at);
   END IF;
-  IF elect.is_held(lease, at) THEN
+  asked_ttl := coalesce(asked_ttl, elect.in_seconds(ttl));
+  IF held THEN
     -- Its own already: an earlier answer was lost. NO KEY, because its guarded transactions may be under way.
     SELECT * INTO lease FROM elect.leases l
-    WHERE l.name = lease_name AND l.token = lease.token AND l.holder = contender
+    WHERE l.name = acquire_lease.name AND l.token = lease.token AND l.holder = acquire_lease.holder
     FOR NO KEY UPDATE SKIP LOCKED;
+    at := clock_timestamp();
+    held := elect.is_held(lease, at);
+    IF held AND lease.holder = acquire_lease.holder THEN
+      -- A name proves less than a token does: it may have given the lease back since, and that have been lost.
+      grace_until := elect.grace_of(lease, asked_ttl, at, elect.epoch_at(at, true));
+      IF grace_until IS NOT NULL THEN
+        RETURN elect.grace_answer(grace_until, at);
+      END IF;
+      lease := elect.write_renewal(lease, at, asked_ttl, acquire_lease.metadata, session);
+      RETURN elect.lease_answer(true, lease, at);
+    END IF;
   ELSE
     -- It looks vacant. Contenders go one at a time, and those who are not first leave instead of waiting.
-    IF NOT pg_try_advisory_xact_lock(elect.advisory_key(lease_name)) THEN
+    IF NOT pg_try_advisory_xact_lock(elect.advisory_key(acquire_lease.name)) THEN
       RETURN elect.lease_answer(false, NULL, at);
     END IF;
     -- FOR UPDATE conflicts with the row lock of a guarded transaction: while one is open nobody takes over.
-    SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name FOR UPDATE SKIP LOCKED;
-    vacancy_locked := true;
-    IF lease.name IS NULL THEN
-      vacancy_locked := NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = lease_name);
-    END IF;
-    IF NOT vacancy_locked AND stands_in_line THEN
-      lease := elect.lock_row(lease_name);
+    SELECT l.version INTO locked_version FROM elect.leases l WHERE l.name = acquire_lease.name FOR UPDATE SKIP LOCKED;
+    vacancy_locked := locked_version IS NOT NULL;
+    IF NOT vacancy_locked THEN
+      lease := NULL;
+      vacancy_locked := NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = acquire_lease.name);
+      IF NOT vacancy_locked AND wait THEN
+        lease := elect.lock_row(acquire_lease.name);
+      END IF;
+      at := clock_timestamp();
+      held := elect.is_held(lease, at);
+    ELSIF locked_version IS DISTINCT FROM lease.version THEN
+      -- Written since it was read. Else what was read is what is locked, and what was vacant is vacant.
+      SELECT * INTO lease FROM elect.leases l WHERE l.name = acquire_lease.name;
+      at := clock_timestamp();
+      held := elect.is_held(lease, at);
+    ELSE
+      -- Not earlier than the moment at which it was found vacant, also where the clock has gone back since.
+      at := greatest(at, clock_timestamp());
     END IF;
   END IF;
 
-  at := clock_timestamp();
-  IF elect.is_held(lease, at) AND lease.holder = contender THEN
-    -- A name proves less than a token does: it may have given the lease back since, and that have been lost.
-    grace_until := elect.grace_of(lease, asked_ttl, at, elect.epoch_at(at, true));
-    IF grace_until IS NOT NULL THEN
-      RETURN elect.grace_answer(grace_until, at);
-    END IF;
-    lease := elect.write_renewal(lease, at, asked_ttl, asked_metadata, session);
-    RETURN elect.lease_answer(true, lease, at);
-  END IF;
-  nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = lease_name);
-  rank := CASE WHEN nobody_waits THEN 0 ELSE elect.rank_in_line(lease_name, contender, priority, at) END;
-  IF vacancy_locked AND lease.session IS NOT NULL AND NOT elect.is_held(lease, at) THEN
+  nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = acquire_lease.name);
+  rank := CASE WHEN nobody_waits THEN 0 ELSE elect.rank_in_line(acquire_lease.name, acquire_lease.holder, priority, at) END;
+  IF vacancy_locked AND lease.session IS NOT NULL AND NOT held THEN
     lease := elect.end_session_of(lease, at);
   END IF;
-  IF vacancy_locked AND NOT elect.is_held(lease, at) AND lease.session IS NULL THEN
+  IF vacancy_locked AND NOT held AND lease.session IS NULL THEN
     IF elect.is_in_force(lease.epoch, at) THEN
       in_epoch.epoch := lease.epoch;
     ELSE
@@ -94,13 +119,14 @@ BEGIN
       grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);
     END IF;
     IF grace_until IS NULL AND (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, in_epoch, also_past => true))) THEN
-      lease := elect.write_grant(lease, lease_name, at, contender, asked_ttl, asked_metadata,
+      lease := elect.write_grant(lease, acquire_lease.name, at, acquire_lease.holder, asked_ttl, acquire_lease.metadata,
         CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END, epoch => in_epoch.epoch, nobody_waits => nobody_waits, session => session);
-      RETURN elect.lease_answer(true, lease, at);
+      RETURN elect.held_answer(true, lease, at);
     END IF;
   END IF;
-  IF stands_in_line AND lease.name IS NOT NULL THEN
-    rank := elect.stand_in_line(lease_name, contender, priority, true, asked_ttl, asked_metadata, told, at);
+  IF wait AND lease.name IS NOT NULL THEN
+    rank := elect.stand_in_line(acquire_lease.name, acquire_lease.holder, priority, true, asked_ttl, acquire_lease.metadata,
+      elect.valid_backend(backend), at);
   ELSE
     rank := NULL;
   END IF;

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION elect.acquire_queued(
   name text, holder text, ttl interval DEFAULT '15 seconds', metadata jsonb DEFAULT NULL, longest interval DEFAULT '900 milliseconds'
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);

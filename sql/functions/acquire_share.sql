@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION elect.acquire_share(
   backend integer DEFAULT NULL
 ) RETURNS elect.share_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

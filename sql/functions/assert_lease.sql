@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.assert_lease(name text, token bigint, longest interval DEFAULT '1 minute') RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.compare_and_swap(key text, next text, current text, ttl interval DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(key);

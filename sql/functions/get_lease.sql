@@ -4,7 +4,7 @@ RETURNS TABLE (
   acquired_at timestamptz, expires_at timestamptz, expires_in interval, step_down_requested boolean, in_grace boolean
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

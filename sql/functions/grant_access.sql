@@ -24,7 +24,7 @@ DECLARE
     'assert_lease(text, bigint, interval)', 'try_advisory_lock(text)', 'advisory_unlock(text)', 'try_advisory_xact_lock(text)',
     -- To set up a trigger one needs the right to its function; protecting runs with the rights of the table's owner.
     'guard_write()', 'protect_table(regclass, text)', 'unprotect_table(regclass)', 'protect_from_truncate(regclass)',
-    'valid_name(text)', 'invalid_argument(text, text, text)',
+    'valid_name(text)', 'is_name(text)', 'invalid_argument(text, text, text)',
     'begin_operation(text, bigint, text, boolean)', 'finish_operation(text, bigint, text, jsonb)',
     'fail_operation(text, bigint, text, jsonb)'];
   admin CONSTANT text[] := contender || ARRAY[

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.refresh_candidates(names text[], holders text[], backend integer DEFAULT NULL)
 RETURNS SETOF elect.share_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.release_lease(name text, token bigint, session uuid DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '1s'
+  SET enable_bitmapscan = off SET lock_timeout = '1s'
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);

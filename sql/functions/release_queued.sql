@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.release_queued(name text, token bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 DECLARE
   released CONSTANT boolean := elect.release_lease(name, token);

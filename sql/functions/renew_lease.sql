@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION elect.renew_lease(name text, token bigint, ttl interval DEFAULT NULL, session uuid DEFAULT NULL) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);

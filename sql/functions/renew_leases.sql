@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION elect.renew_leases(names text[], tokens bigint[], ttl
 RETURNS TABLE (
   name text, granted boolean, holder text, token bigint, version bigint, metadata jsonb, expires_in interval
 )
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms'
   SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
@@ -19,63 +19,48 @@ BEGIN
   IF session IS NOT NULL THEN
     PERFORM elect.keep_session(session);
   END IF;
-  PERFORM elect.raise_durability();
+  IF NOT elect.is_durable() THEN
+    PERFORM elect.raise_durability();
+  END IF;
   in_epoch := (elect.epoch_at(clock_timestamp(), true)).epoch;
 
+  -- In one statement, which writes each row and nothing else. It waits where another transaction is at a row, for 10 ms, and has a clock
+  -- from before that: so only where more time is left to the lease.
   BEGIN
     RETURN QUERY
     WITH asked AS MATERIALIZED (
       SELECT a.name COLLATE "C" AS name, a.token, a.place
       FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
     ),
-    -- One lease that another transaction is at must not hold up the beat of all the others: it is passed over here.
-    locked AS MATERIALIZED (
-      SELECT l AS lease
-      FROM elect.leases l
-      WHERE (l.name, l.token) IN (SELECT a.name, a.token FROM asked a) AND l.holder IS NOT NULL
-      FOR NO KEY UPDATE OF l SKIP LOCKED
-    ),
-    -- The count makes the server take every lock before it reads the clock.
-    moment AS MATERIALIZED (
-      SELECT count(*) AS locks, clock_timestamp() AS at FROM locked
-    ),
-    renewed AS (
+    renewed AS MATERIALIZED (
       UPDATE elect.leases AS l
-      SET version = l.version + 1, epoch = in_epoch, renewed_at = m.at, is_bound = l.is_bound AND l.epoch = in_epoch, ttl = coalesce(asked_ttl, (k.lease).ttl),
-          expires_at = elect.extended_expiry(k.lease, m.at, coalesce(asked_ttl, (k.lease).ttl))
-      FROM locked k CROSS JOIN moment m
-      WHERE l.name = (k.lease).name AND (k.lease).session IS NULL AND renew_leases.session IS NULL AND elect.is_held(k.lease, m.at)
-      RETURNING l AS lease
+      SET version = l.version + 1, epoch = in_epoch, renewed_at = a.at, is_bound = l.is_bound AND l.epoch = in_epoch,
+          ttl = coalesce(asked_ttl, l.ttl), expires_at = greatest(l.expires_at, a.at + coalesce(asked_ttl, l.ttl))
+      -- Row by row: the moment before it is looked up.
+      FROM (SELECT asked.*, clock_timestamp() AS at FROM asked OFFSET 0) AS a
+      WHERE l.name = a.name AND l.token = a.token AND l.holder IS NOT NULL
+        -- One that never expires, or that a session keeps, or whose clock went back: by itself.
+        AND l.ttl IS NOT NULL AND l.session IS NULL AND renew_leases.session IS NULL
+        AND l.expires_at > a.at + interval '100 milliseconds' AND l.renewed_at <= a.at
+      RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata, l.expires_at - l.renewed_at AS expires_in
+    ),
+    -- All others by themselves, after those above.
+    decided AS MATERIALIZED (
+      SELECT a.place, a.name, elect.try_renewal(a.name, a.token, asked_ttl, renew_leases.session) AS answer
+      FROM asked a
+      WHERE a.place NOT IN (SELECT r.place FROM renewed r)
     )
-    SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
-    FROM asked a
-    CROSS JOIN moment m
-    LEFT JOIN renewed r ON (r.lease).name = a.name AND (r.lease).token = a.token
-    LEFT JOIN locked k ON (k.lease).name = a.name AND (k.lease).token = a.token
-    LEFT JOIN elect.leases seen ON seen.name = a.name
-    CROSS JOIN LATERAL (
-      SELECT CASE
-        -- Kept by a session, or to be: each by itself, as its session is locked, too.
-        WHEN (k.lease).session IS NOT NULL OR (k.lease).name IS NOT NULL AND renew_leases.session IS NOT NULL
-          THEN elect.try_renewal(a.name, a.token, asked_ttl, renew_leases.session)
-        ELSE elect.lease_answer(
-          CASE
-            WHEN (r.lease).name IS NOT NULL THEN true
-            -- Of a session: that may have been renewed since this statement began.
-            WHEN seen.token = a.token AND (seen.session IS NOT NULL OR elect.is_held(seen, m.at)) THEN NULL
-            ELSE false
-          END,
-          CASE WHEN (r.lease).name IS NOT NULL THEN r.lease ELSE seen END,
-          m.at)
-      END AS answer
-      OFFSET 0
-    ) AS decided
-    CROSS JOIN LATERAL (SELECT (decided.answer).*) AS answer
-    ORDER BY a.place;
+    SELECT e.name, e.granted, e.holder, e.token, e.version, e.metadata, e.expires_in
+    FROM (
+      SELECT r.place, r.name, true AS granted, r.holder, r.token, r.version, r.metadata, r.expires_in FROM renewed r
+      UNION ALL
+      SELECT d.place, d.name, (d.answer).granted, (d.answer).holder, (d.answer).token, (d.answer).version, (d.answer).metadata, (d.answer).expires_in
+      FROM decided d
+    ) AS e
+    ORDER BY e.place;
   EXCEPTION
-    -- Where a row was written between the look and the lock, the server follows it to its newest version, and waits there
-    -- though it was told to skip. Two of these statements could then wait for each other.
     WHEN lock_not_available OR deadlock_detected THEN
+      -- Nothing has been renewed yet. One lease that another transaction is at must not hold up the beat of all the others.
       RETURN QUERY
       SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
       FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
@@ -85,4 +70,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.renew_leases(text[], bigint[], interval, uuid) IS
-  'Renews many leases in one statement: one row for each, in the order asked for, as renew_lease would answer. Never waits: granted is null where another transaction is at the row, which says nothing about the lease; ask again for that one. session: from now on they are kept by that; null: each by a ttl of its own. Errors: 22023 bad argument, LE004 the session has ended, and then none is renewed.';
+  'Renews many leases in one statement: one row for each, in the order asked for, as renew_lease would answer. Does not wait for more than a moment: granted is null where another transaction is at the row, which says nothing about the lease; ask again for that one. session: from now on they are kept by that; null: each by a ttl of its own. Errors: 22023 bad argument, LE004 the session has ended, and then none is renewed.';

@@ -9,7 +9,9 @@ DECLARE
   at timestamptz;
   has_losses boolean;
 BEGIN
-  PERFORM elect.raise_durability();
+  IF NOT elect.is_durable() THEN
+    PERFORM elect.raise_durability();
+  END IF;
   -- The usual case, in one statement. It may wait for whoever looked whether the session has run out, and then has a clock from before:
   -- so only where more time is left than it may wait.
   UPDATE elect.sessions AS s

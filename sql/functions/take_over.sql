@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION elect.take_over(
   longest interval DEFAULT '900 milliseconds'
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE

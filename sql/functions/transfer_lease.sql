@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION elect.transfer_lease(
   name text, token bigint, successor text DEFAULT NULL, must_wait boolean DEFAULT false
 ) RETURNS elect.lease_grant
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_bitmapscan = off
 AS $$
 DECLARE
   lease_name CONSTANT text := elect.valid_name(name);

@@ -1,7 +1,5 @@
--- Written out by hand, as it is said with each grant and each release: json_build_object takes twice the time.
 CREATE OR REPLACE FUNCTION elect.news_of(event text, name text, holder text, token bigint, previous_holder text) RETURNS text
 LANGUAGE sql STABLE
-RETURN '{"event" : ' || to_json(event) || ', "name" : ' || to_json(name) || ', "holder" : ' || coalesce(to_json(holder)::text, 'null')
-  || ', "token" : ' || token || ', "previous_holder" : ' || coalesce(to_json(previous_holder)::text, 'null') || '}';
+RETURN row_to_json(ROW(event, name, holder, token, previous_holder)::elect.lease_event)::text;
 COMMENT ON FUNCTION elect.news_of(text, text, text, bigint, text) IS
   'Internal. What is told of a change of holder (announce), as JSON.';

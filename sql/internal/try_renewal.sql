@@ -1,7 +1,19 @@
 CREATE OR REPLACE FUNCTION elect.try_renewal(name text, token bigint, ttl interval, session uuid DEFAULT NULL) RETURNS elect.lease_grant
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' SET enable_bitmapscan = off
 AS $$
+DECLARE
+  lease elect.leases;
 BEGIN
+  PERFORM FROM elect.leases l
+  WHERE l.name = try_renewal.name AND l.token = try_renewal.token AND l.holder IS NOT NULL
+  FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    SELECT * INTO lease FROM elect.leases l WHERE l.name = try_renewal.name;
+    -- Somebody may be at it. Of a session: that may have been renewed since this statement began.
+    RETURN elect.lease_answer(
+      CASE WHEN lease.token = try_renewal.token AND (lease.session IS NOT NULL OR elect.is_held(lease, clock_timestamp())) THEN NULL ELSE false END,
+      lease, clock_timestamp());
+  END IF;
   RETURN elect.renew_lease(name, token, ttl, session);
 EXCEPTION
   WHEN lock_not_available OR deadlock_detected THEN
@@ -9,4 +21,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.try_renewal(text, bigint, interval, uuid) IS
-  'Internal. As renew_lease, but does not wait for more than a moment: granted is then null.';
+  'Internal. As renew_lease, but does not wait for another transaction that is at the row: granted is then null.';

@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.valid_metadata(metadata jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 RETURN CASE
-  WHEN metadata IS NULL OR octet_length(metadata::text) <= 4096 THEN metadata
+  WHEN elect.is_metadata(metadata) THEN metadata
   ELSE elect.invalid_argument('metadata: expected at most 4096 bytes of JSON', octet_length(metadata::text)::text,
     'Metadata is for an address or a label; keep data in a table of your own.')::jsonb
 END;

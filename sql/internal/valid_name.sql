@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.valid_name(name text) RETURNS text
 LANGUAGE sql STABLE
 RETURN CASE
-  WHEN octet_length(name) BETWEEN 1 AND 200 THEN name
+  WHEN elect.is_name(name) THEN name
   ELSE elect.invalid_argument('lease name: expected 1 to 200 bytes', octet_length(name) || ' bytes',
     'Name what is contended for, such as ''billing'' or ''partition-7''.')
 END;

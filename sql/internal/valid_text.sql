@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION elect.valid_text(value text, argument text, optional boolean DEFAULT false) RETURNS text
 LANGUAGE sql STABLE
 RETURN CASE
-  WHEN octet_length(value) BETWEEN 1 AND 500 OR (optional AND value IS NULL) THEN value
+  WHEN elect.is_text(value) OR (optional AND value IS NULL) THEN value
   ELSE elect.invalid_argument(argument || ': expected 1 to 500 bytes', octet_length(value) || ' bytes',
     CASE
       WHEN argument IN ('holder', 'successor')

@@ -1,9 +1,8 @@
--- Months have no fixed length, and a day has 23 to 25 hours where the clocks change: the answer is in seconds.
+-- Months have no fixed length.
 CREATE OR REPLACE FUNCTION elect.valid_ttl(ttl interval, argument text DEFAULT 'ttl') RETURNS interval
 LANGUAGE sql STABLE
 RETURN CASE
-  WHEN ttl BETWEEN '100 milliseconds' AND '24 hours' AND extract(month FROM ttl) = 0 AND extract(year FROM ttl) = 0
-    THEN make_interval(secs => extract(epoch FROM ttl)::double precision)
+  WHEN elect.is_ttl(ttl) THEN elect.in_seconds(ttl)
   ELSE elect.invalid_argument(argument || ': expected 100 milliseconds to 24 hours without months', ttl::text,
     'It bounds how long others wait for one that crashed or hangs; seconds to minutes are usual.')::interval
 END;

@@ -52,7 +52,10 @@ BEGIN
   IF NOT nobody_waits THEN
     PERFORM elect.end_wait(coalesce(granted.part_of, granted.name), granted.holder);
   END IF;
-  IF NOT (elect.raise_durability() AND elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend)) THEN
+  IF NOT elect.is_durable() THEN
+    PERFORM elect.raise_durability();
+  END IF;
+  IF NOT elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend) THEN
     RETURN NULL;
   END IF;
   RETURN granted;

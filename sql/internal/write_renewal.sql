@@ -50,8 +50,8 @@ BEGIN
       session = write_renewal.session
   WHERE l.name = lease.name
   RETURNING * INTO renewed;
-  IF NOT elect.raise_durability() THEN
-    RETURN NULL;
+  IF NOT elect.is_durable() THEN
+    PERFORM elect.raise_durability();
   END IF;
   RETURN renewed;
 END

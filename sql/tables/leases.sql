@@ -3,11 +3,12 @@ CREATE TABLE elect.leases (
   name text COLLATE "C" NOT NULL,
   holder text COLLATE "C",
   token bigint NOT NULL,
-  version bigint NOT NULL,
   epoch bigint NOT NULL,
   acquired_at timestamptz NOT NULL,
+  -- What a renewal changes, side by side: only what lies between the first and the last difference is written to the WAL.
   renewed_at timestamptz NOT NULL,
   expires_at timestamptz,
+  version bigint NOT NULL,
   ttl interval,
   metadata jsonb,
   step_down_token bigint,

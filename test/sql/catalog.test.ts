@@ -32,6 +32,7 @@ const ownTables = [
   'elect.trigger_lease(pg_trigger)',
   'elect.unprotect_table(regclass)',
   'elect.invalid_argument(text,text,text)',
+  'elect.is_name(text)',
   'elect.valid_name(text)',
 ]
 

@@ -10,6 +10,7 @@ import {
   nobodyKnown,
   oneRow,
   rowsOf,
+  scalar,
   stored,
   untilExpired,
   useDatabase,
@@ -34,7 +35,7 @@ function renewAll(
   return rowsOf(client, text, [leases.map(([name]) => name), leases.map(([, token]) => token), ttl])
 }
 
-test('many leases are renewed at one moment, by one statement', async () => {
+test('many leases are renewed by one statement', async () => {
   const leases: [string, number][] = []
   for (let index = 0; index < 50; index += 1) {
     leases.push([`beat ${index}`, await grantTo(one, `beat ${index}`, 'ada')])
@@ -51,9 +52,8 @@ test('many leases are renewed at one moment, by one statement', async () => {
       expiresInMs: 60_000,
     })),
   )
-  const text = `SELECT count(DISTINCT renewed_at)::int AS moments, count(DISTINCT xmin::text)::int AS transactions
-    FROM elect.leases WHERE name LIKE 'beat %'`
-  expect(await oneRow(one, text)).toEqual({ moments: 1, transactions: 1 })
+  const text = "SELECT count(DISTINCT xmin::text)::int FROM elect.leases WHERE name LIKE 'beat %'"
+  expect(await scalar(one, text)).toBe(1)
 })
 
 test('the answers come in the order of the question, each for itself', async () => {
@@ -84,16 +84,12 @@ test('the answers come in the order of the question, each for itself', async () 
   ])
 })
 
-test('a lease asked for twice is renewed once and answered twice', async () => {
+test('a lease asked for twice is answered twice', async () => {
   const token = await grantTo(one, 'twice', 'ada')
-  const answers = await renewAll(one, [
-    ['twice', token],
-    ['twice', token],
-  ])
-  expect(answers).toHaveLength(2)
-  expect(answers[0]).toMatchObject({ granted: true, version: token + 1 })
-  expect(answers[1]).toEqual(answers[0])
-  expect((await stored(one, 'twice')).version).toBe(token + 1)
+  const twice = ['twice', token] as const
+  const answers = await renewAll(one, [twice, ['thrice', token], twice])
+  expect(answers.map(({ granted }) => granted)).toEqual([true, false, true])
+  expect(answers.map(({ version }) => version)).toEqual([token + 1, null, token + 2])
 })
 
 test('a lease that another transaction is at is passed over, and says nothing; the others are renewed', async () => {

@@ -51,23 +51,13 @@ async function runOut(...names: string[]): Promise<string> {
   return session
 }
 
-/** Renews the session shortly before its end, in the transaction that is open, and waits until all others see it run out. */
-async function renewLate(session: string): Promise<void> {
-  await other.query(
-    "UPDATE elect.sessions SET expires_at = clock_timestamp() + interval '400 milliseconds' WHERE session = $1",
-    [session],
-  )
-  expect(await renewSession(client, session)).toMatchObject({ granted: true })
-  await untilSessionExpired(other, session)
-}
-
 /** A session that keeps the lease, has run out as all others see it, and is being renewed: nobody can know yet whether it goes on. */
 async function whileRenewed(name: string, work: (session: string) => Promise<void>): Promise<void> {
   const session = await openSession(client, 'ada')
   await keepIn(client, session, name, 'ada')
   await client.query('BEGIN')
   try {
-    await renewLate(session)
+    await renewLate(client, other, session)
     expect(await holderOf(other, name)).toBeUndefined()
     // Whatever the others may do, none of them waits for it.
     await other.query("SET lock_timeout = '5s'; SET statement_timeout = '5s'")
@@ -247,63 +237,6 @@ describe('a renewal of a session', () => {
     await client.query('COMMIT')
     expect(await leaving).toBe('00000')
     expect((await stored(client, 'leaves')).given).toMatch(/^00:00:1[45]/)
-  })
-})
-
-describe('those who wait for a lease of a session that has run out', () => {
-  test('take their turns, the first at once', async () => {
-    const session = await openSession(client, 'ada')
-    await keepIn(client, session, 'line', 'ada')
-    await standAll(third, 'line', 'bob', 'eve')
-    await expireSession(client, session, '1 millisecond')
-    expect((await acquire(other, 'line', 'eve')).granted).toBe(false)
-    expect((await acquire(other, 'line', 'bob')).granted).toBe(true)
-  })
-
-  test('take their turns also where the session was ended with another of its leases', async () => {
-    const session = await openSession(client, 'ada')
-    for (const name of ['ended with', 'line of another']) await keepIn(client, session, name, 'ada')
-    await standAll(third, 'line of another', 'bob', 'eve')
-    await expireSession(client, session)
-    await grantTo(other, 'ended with', 'eve')
-    expect((await acquire(other, 'line of another', 'eve')).granted).toBe(false)
-    expect(await keeperOf(client, 'line of another')).toBeNull()
-    expect((await acquire(other, 'line of another', 'bob')).granted).toBe(true)
-  })
-
-  test('need not wait for the dead for ever', async () => {
-    const session = await openSession(client, 'ada')
-    await keepIn(client, session, 'dead line', 'ada')
-    await standAll(third, 'dead line', 'dead', 'eve')
-    await expireSession(client, session)
-    expect((await acquire(other, 'dead line', 'eve')).granted).toBe(true)
-  })
-})
-
-describe('a share that a session keeps', () => {
-  async function keptShare(name: string, session: string) {
-    const kept = await shareTo(client, name, 'ada', { capacity: 1 })
-    await renewIn(client, session, kept.lease, kept.token)
-    return kept
-  }
-
-  test('is free once that has run out, and ends it', async () => {
-    const session = await openSession(client, 'ada')
-    await keptShare('permit', session)
-    expect((await share(other, 'permit', 'bob')).granted).toBe(false)
-    await expireSession(client, session)
-    expect((await share(other, 'permit', 'bob')).granted).toBe(true)
-    expect(await isThere(client, session)).toBe(false)
-  })
-
-  test('has its room while its session is being renewed', async () => {
-    const session = await openSession(client, 'ada')
-    await keptShare('renewed permit', session)
-    await client.query('BEGIN')
-    await renewLate(session)
-    expect((await share(other, 'renewed permit', 'bob')).granted).toBe(false)
-    await client.query('COMMIT')
-    expect(await sharersOf(other, 'renewed permit')).toEqual(['ada'])
   })
 })
 

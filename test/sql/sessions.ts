@@ -100,3 +100,20 @@ export async function isThere(client: pg.Client, session: string): Promise<boole
 export function keeperOf(client: pg.Client, name: string): Promise<string | null> {
   return scalar(client, 'SELECT session FROM elect.leases WHERE name = $1', [name])
 }
+
+/**
+ * Renews the session shortly before its end, in a transaction that is open, and waits until all others see it run out: nobody can
+ * know yet whether it goes on.
+ *
+ * @param renewing - has a transaction open
+ * @param other - another connection
+ */
+export async function renewLate(renewing: pg.Client, other: pg.Client, session: string): Promise<void> {
+  await other.query(
+    "UPDATE elect.sessions SET expires_at = clock_timestamp() + interval '400 milliseconds' WHERE session = $1",
+    [session],
+  )
+  const { granted } = await renewSession(renewing, session)
+  if (granted !== true) throw new Error('the session was not renewed')
+  await untilSessionExpired(other, session)
+}

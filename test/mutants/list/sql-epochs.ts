@@ -57,7 +57,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'new-epoch-goes-unseen',
     file: 'sql/internal/server_run.sql',
-    from: 'elect.current_timeline(), ',
+    from: ', left(pg_walfile_name(pg_current_wal_lsn()), 8)',
     to: '',
     costs:
       'a standby that is promoted takes itself for the server that it was before: no grace, and tokens again',

@@ -39,8 +39,8 @@ export const sqlGuard: readonly Mutant[] = [
   {
     name: 'takeover-by-plain-update',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'FOR UPDATE SKIP LOCKED;\n    vacancy_locked := true;\n    IF lease.name IS NULL THEN',
-    to: ';\n    vacancy_locked := true;\n    IF false THEN',
+    from: 'FOR UPDATE SKIP LOCKED;\n    vacancy_locked := locked',
+    to: ';\n    vacancy_locked := locked',
     costs: 'two contenders at one vacant lease overwrite each other, or one waits for a guarded transaction',
     tests: ['test/sql/acquire-contention.test.ts', 'test/sql/guard.test.ts'],
   },

@@ -38,7 +38,7 @@ export const sqlLine: readonly Mutant[] = [
   {
     name: 'stands-in-line-without-the-lock',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'lease := elect.lock_row(lease_name);\n    at := clock_timestamp();',
+    from: 'lease := elect.lock_row(acquire_lease.name);\n    at := clock_timestamp();',
     to: 'at := clock_timestamp();',
     costs: 'a release at the same moment sees nobody in line: the wake-up is lost',
     tests: ['test/sql/line-interleaved.test.ts'],

@@ -37,17 +37,12 @@ export const sqlFaults: readonly Fault[] = [
   ),
   fault('a release goes by now()', 'functions/release_lease', 'at := clock_timestamp()', 'at := now()'),
   fault('a transfer goes by now()', 'functions/transfer_lease', 'at := clock_timestamp()', 'at := now()'),
+  fault('a beat goes by now()', 'functions/renew_leases', 'clock_timestamp() AS at', 'now() AS at'),
   fault(
-    'a beat goes by now()',
+    'a beat revives what has expired',
     'functions/renew_leases',
-    'clock_timestamp() AS at FROM locked',
-    'now() AS at FROM locked',
-  ),
-  fault(
-    'a beat reads the clock before it has the rows',
-    'functions/renew_leases',
-    'SELECT count(*) AS locks, clock_timestamp() AS at FROM locked',
-    'SELECT 0 AS locks, clock_timestamp() AS at',
+    "AND l.expires_at > a.at + interval '100 milliseconds' AND",
+    'AND',
   ),
   fault(
     'the guard goes by now()',
@@ -174,8 +169,8 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'a name settles the grace',
     'functions/acquire_lease',
-    'IF grace_until IS NOT NULL THEN\n      RETURN',
-    'IF false THEN\n      RETURN',
+    'IF grace_until IS NOT NULL THEN\n        RETURN',
+    'IF false THEN\n        RETURN',
   ),
   fault(
     'a name settles the grace of a share',

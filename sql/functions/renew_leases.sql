@@ -9,6 +9,7 @@ AS $$
 DECLARE
   asked_ttl CONSTANT interval := CASE WHEN ttl IS NOT NULL THEN elect.valid_ttl(ttl) END;
   in_epoch bigint;
+  kept_by elect.sessions;
 BEGIN
   IF names IS NULL OR tokens IS NULL OR cardinality(names) <> cardinality(tokens) THEN
     RAISE EXCEPTION 'Invalid tokens: expected one for each of % names, got %',
@@ -17,7 +18,7 @@ BEGIN
   END IF;
   PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
   IF session IS NOT NULL THEN
-    PERFORM elect.keep_session(session);
+    kept_by := elect.keep_session(session);
   END IF;
   IF NOT elect.is_durable() THEN
     PERFORM elect.raise_durability();
@@ -35,14 +36,16 @@ BEGIN
     renewed AS MATERIALIZED (
       UPDATE elect.leases AS l
       SET version = l.version + 1, epoch = in_epoch, renewed_at = a.at, is_bound = l.is_bound AND l.epoch = in_epoch,
-          ttl = coalesce(asked_ttl, l.ttl), expires_at = greatest(l.expires_at, a.at + coalesce(asked_ttl, l.ttl))
+          ttl = coalesce(kept_by.ttl, asked_ttl, l.ttl), session = renew_leases.session,
+          expires_at = CASE WHEN renew_leases.session IS NULL THEN greatest(l.expires_at, a.at + coalesce(asked_ttl, l.ttl)) END
       -- Row by row: the moment before it is looked up.
       FROM (SELECT asked.*, clock_timestamp() AS at FROM asked OFFSET 0) AS a
       WHERE l.name = a.name AND l.token = a.token AND l.holder IS NOT NULL
-        -- One that never expires, or that a session keeps, or whose clock went back: by itself.
-        AND l.ttl IS NOT NULL AND l.session IS NULL AND renew_leases.session IS NULL
+        -- One that never expires, or that a session keeps already, or whose clock went back: by itself.
+        AND l.ttl IS NOT NULL AND l.session IS NULL
         AND l.expires_at > a.at + interval '100 milliseconds' AND l.renewed_at <= a.at
-      RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata, l.expires_at - l.renewed_at AS expires_in
+      RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata,
+        coalesce(l.expires_at - l.renewed_at, least(kept_by.expires_at - a.at, kept_by.ttl)) AS expires_in
     ),
     -- All others by themselves, after those above.
     decided AS MATERIALIZED (

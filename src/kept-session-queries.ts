@@ -52,7 +52,7 @@ interface SessionRow {
 
 const renewCall = fixed<SessionRow, [string]>(
   (session) =>
-    sql`SELECT granted, ${expiresInMs}, must_reopen, lost_names, lost_tokens FROM elect.renew_session(session => ${session}::uuid)`,
+    sql`SELECT granted, ${expiresInMs}, must_reopen, to_jsonb(lost_names) AS lost_names, to_jsonb(lost_tokens) AS lost_tokens FROM elect.renew_session(session => ${session}::uuid)`,
 )
 
 /** `elect.renew_session` */

@@ -5,8 +5,9 @@
 import { PgElect, type Takeover } from '../../../src/index.ts'
 import type { ContenderCommand, ContenderReport } from './processes.ts'
 
-const [connectionString = '', electionName = '', ttlMs = '0', takeover = 'expiry'] = process.argv.slice(2)
-const client = new PgElect({ connectionString, ttlMs: Number(ttlMs) })
+const [connectionString = '', electionName = '', ttlMs = '0', takeover = 'expiry', keptBy] =
+  process.argv.slice(2)
+const client = new PgElect({ connectionString, ttlMs: Number(ttlMs), session: keptBy === 'session' })
 const election = client.election(electionName, {
   metadata: { pid: process.pid },
   takeover: takeover as Takeover,

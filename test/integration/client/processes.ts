@@ -66,10 +66,10 @@ export async function startContender(
   electionName: string,
   ttlMs: number,
   takeover: Takeover = 'expiry',
+  keptBy: 'itself' | 'session' = 'itself',
 ): Promise<Contender> {
-  const child = fork(contenderScript, [database.connectionString, electionName, String(ttlMs), takeover], {
-    execArgv: ['--import', 'tsx'],
-  })
+  const given = [database.connectionString, electionName, String(ttlMs), takeover, keptBy]
+  const child = fork(contenderScript, given, { execArgv: ['--import', 'tsx'] })
   onTestFinished(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, 'exit')

@@ -43,8 +43,10 @@ export interface AcquireOptions extends LeaseOptions, WaitOptions {
   priority?: number
 }
 
-/** How often at most a silent connection is asked whether it still listens. */
+/** How often at most a connection is asked whether it still listens. */
 const LISTEN_CHECK_MS_MIN = 1000
+/** In TTLs. A little more than one, since whoever follows a lease looks at it once a TTL, and that can tell it on its way. */
+const LISTEN_CHECK_TTLS = 1.1
 
 /** A swap waits at most a second for each of up to three locks. */
 const SWAP_TIMEOUT_MS = 5000
@@ -129,7 +131,7 @@ export class PgElect extends Primitives implements AsyncDisposable {
       retryIntervalMs,
       pollIntervalMs,
       isSeparate: listenConnection !== undefined,
-      check: { intervalMs: Math.max(LISTEN_CHECK_MS_MIN, timing.ttlMs / 3), timeoutMs },
+      check: { intervalMs: Math.max(LISTEN_CHECK_MS_MIN, timing.ttlMs * LISTEN_CHECK_TTLS), timeoutMs },
     })
     this.#advisoryLocks = new AdvisoryLocks(this.#connection)
     // When nothing can be refused any more: it would go on without its client.

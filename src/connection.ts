@@ -62,7 +62,6 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   readonly #owned = new WeakSet<pg.Client>()
   readonly #closing: Wakeup
   #failures = 0
-  #answeredAtMs: number | undefined
   #closed = false
 
   /**
@@ -96,11 +95,6 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   /** Whether a connection pooler is in between, which lends the session to others, too. */
   async isPooled(): Promise<boolean> {
     return !this.#owned.has(await this.#connected())
-  }
-
-  /** When the server last answered anything, by the monotonic clock; undefined: never. */
-  get answeredAtMs(): number | undefined {
-    return this.#answeredAtMs
   }
 
   /** Ends the session in an orderly way, bounded by the query timeout. Nothing can be asked afterwards. */
@@ -248,7 +242,6 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       if (saysReadOnly(error)) this.#leave(client)
       throw error
     })
-    this.#answeredAtMs = this.#dependencies.clock.now().monotonicMs
     // The answer was on its way with the warning.
     if (this.#distrusted.has(client))
       throw new ConnectionError('The commit did not wait for its synchronous standby')

@@ -27,7 +27,7 @@ import type { Lease } from './lease.ts'
 import { type CandidateInfo, getCandidates } from './line-queries.ts'
 import { describeError } from './logger.ts'
 import type { ResolvedElectionOptions } from './options.ts'
-import { getLease, type LeaseInfo } from './queries.ts'
+import { type Executor, getLease, type LeaseInfo } from './queries.ts'
 import { watchStepDown } from './step-down.ts'
 import { Binding, type BindingContext } from './takeover.ts'
 import type { Timing } from './timing.ts'
@@ -214,8 +214,7 @@ export class Election extends EventEmitter<ElectionEvents> {
 
   /** Who leads now, by the database; null: nobody. */
   async leader(): Promise<LeaseInfo | null> {
-    const options = { timeoutMs: this.#timing.queryTimeoutMs }
-    return (await getLease(this.#context.executor, this.name, options)) ?? null
+    return this.#leader(this.#context.executor)
   }
 
   /**
@@ -252,12 +251,17 @@ export class Election extends EventEmitter<ElectionEvents> {
     return leadership.end(new ResignedError(this.name), this.#context.drainTimeoutMs, to)
   }
 
+  async #leader(executor: Executor): Promise<LeaseInfo | null> {
+    const options = { timeoutMs: this.#timing.queryTimeoutMs }
+    return (await getLease(executor, this.name, options)) ?? null
+  }
+
   /** Undefined if stopped before the database could be asked. */
   async #read(stop: AbortSignal): Promise<LeaseInfo | null | undefined> {
-    const { clock, random, logger } = this.#context
+    const { clock, random, logger, notifier, executor } = this.#context
     while (!stop.aborted) {
       try {
-        return await this.leader()
+        return await this.#leader(notifier.lookingBy(executor))
       } catch (error) {
         if (stop.aborted) return undefined
         if (!isTransient(error)) throw error

@@ -10,13 +10,13 @@
 import type { Clock, Timer } from './clock.ts'
 import { jittered, type Random } from './jitter.ts'
 import { listenHere } from './line-queries.ts'
-import { type CheckedConnection, ListenCheck } from './listen-check.ts'
+import { ListenCheck } from './listen-check.ts'
 import { describeError, type Logger } from './logger.ts'
-import { listen, unlisten } from './queries.ts'
+import { type Executor, listen, unlisten } from './queries.ts'
 import { Wakeup } from './wakeup.ts'
 
 /** What the notifier needs of a connection. */
-export interface NotifyingConnection extends CheckedConnection {
+export interface NotifyingConnection extends Executor {
   on(event: 'notified', listener: (channel: string, message: string) => void): unknown
   on(event: 'lost', listener: () => void): unknown
   /** Whether something between here and the server may give one session to several clients. */
@@ -41,7 +41,7 @@ interface NotifierDependencies {
   readonly pollIntervalMs: number
   /** The connection is there for LISTEN alone: what is asked, is asked on another one. Default false. */
   readonly isSeparate?: boolean
-  /** When to look whether a silent session still listens, and how long that may take; undefined: never. */
+  /** How often to look whether the session still listens, and how long that may take; undefined: never. */
   readonly check?: { readonly intervalMs: number; readonly timeoutMs: number }
 }
 
@@ -110,6 +110,14 @@ export class Notifier {
   /** The session in which it is listened to, if that is not the one that asks; undefined: that one, or none. */
   get backend(): number | undefined {
     return this.#dependencies.isSeparate && this.hearsSession ? this.#backend : undefined
+  }
+
+  /**
+   * By which to look at what is watched: the one that looks are asked by. If that is the session that listens, a look tells now and then
+   * whether it still does, and nothing has to be asked for that alone.
+   */
+  lookingBy(executor: Executor): Executor {
+    return this.#dependencies.isSeparate ? executor : (this.#check?.along ?? executor)
   }
 
   /** What the session at hand is believed to listen to. */

@@ -1,5 +1,5 @@
 /** What is asked of a session itself, rather than of a lease: one function each, as in `queries.ts`. */
-import { sql } from 'kysely'
+import { type CompiledQuery, sql } from 'kysely'
 import { type ExecuteOptions, type Executor, interval, only, run } from './sql-call.ts'
 
 /** Where a session is. */
@@ -46,4 +46,23 @@ export async function settleSession(
 export async function getChannels(executor: Executor, options?: ExecuteOptions): Promise<string[]> {
   const call = sql<{ channel: string }>`SELECT channel FROM elect.get_channels()`
   return (await run(executor, call, options)).map(({ channel }) => channel)
+}
+
+/**
+ * Asks something and, in the same statement, `elect.get_channels`.
+ *
+ * @param query - a `SELECT`; it need not return a row
+ */
+export async function withChannels<Row>(
+  executor: Executor,
+  query: CompiledQuery<Row>,
+  options?: ExecuteOptions,
+): Promise<{ rows: Row[]; channels: string[] }> {
+  // Its parameters keep their places, as the text around it has none.
+  const text = `SELECT listened.channels, looked.* FROM (SELECT jsonb_agg(channel) AS channels FROM elect.get_channels()) AS listened LEFT JOIN (SELECT true AS is_row, asked.* FROM (${query.sql}) AS asked) AS looked ON true`
+  const both = { ...query, sql: text } as CompiledQuery<
+    Row & { channels: string[] | null; is_row: boolean | null }
+  >
+  const rows = await executor.execute(both, options)
+  return { rows: rows.filter((row) => row.is_row === true), channels: rows[0]?.channels ?? [] }
 }

@@ -27,7 +27,7 @@ export async function watchStepDown(
       await changed.wait(delayMs, signal)
       if (signal.aborted) return
       try {
-        const lease = await getLease(executor, name, { timeoutMs: timing.queryTimeoutMs })
+        const lease = await getLease(notifier.lookingBy(executor), name, { timeoutMs: timing.queryTimeoutMs })
         if (lease?.token === token && lease.stepDownRequested) return onRequested()
         delayMs = timing.ttlMs
       } catch (error) {

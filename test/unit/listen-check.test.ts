@@ -2,20 +2,17 @@ import { describe, expect, test } from 'vitest'
 import type { Random } from '../../src/jitter.ts'
 import { ListenCheck } from '../../src/listen-check.ts'
 import { Notifier } from '../../src/notifier.ts'
+import { getLease } from '../../src/queries.ts'
 import { channelOf } from './support/model-leases.ts'
 import { connectionLost, serverError } from './support/pg-errors.ts'
 import { ALMOST_ONE, seededRandom } from './support/random.ts'
 import { RecordingLog } from './support/recording-log.ts'
+import { grantedRow } from './support/rows.ts'
 import { type Answer, NEVER, ScriptedDatabase } from './support/scripted-database.ts'
 import { StubClock } from './support/stub-clock.ts'
 
 const INTERVAL_MS = 5000
 const TIMEOUT_MS = 3000
-
-/** A connection that knows when it was last answered. */
-class CheckedDatabase extends ScriptedDatabase {
-  answeredAtMs: number | undefined
-}
 
 function rows(...channels: string[]): object[] {
   return channels.map((channel) => ({ channel }))
@@ -23,7 +20,7 @@ function rows(...channels: string[]): object[] {
 
 function setUp({ random = () => 0 }: { random?: Random } = {}) {
   const clock = new StubClock()
-  const database = new CheckedDatabase(clock, { get_channels: rows('one', 'two') })
+  const database = new ScriptedDatabase(clock, { get_channels: rows('one', 'two'), get_lease: [] })
   const log = new RecordingLog()
   const listening = {
     channels: ['one', 'two'],
@@ -33,10 +30,9 @@ function setUp({ random = () => 0 }: { random?: Random } = {}) {
   const options = { clock, random, logger: log.logger, intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }
   const check = new ListenCheck(database, listening, options)
   const times = () => database.callsOf('get_channels').map(({ sentAtMs }) => sentAtMs)
-  const answered = () => {
-    database.answeredAtMs = clock.now().monotonicMs
-  }
-  return { clock, database, log, listening, missed, check, times, answered }
+  /** Looks at a lease, by way of the check. */
+  const look = () => getLease(check.along, 'job', { timeoutMs: 2000 })
+  return { clock, database, log, listening, missed, check, times, look }
 }
 
 describe('a session that listens', () => {
@@ -49,25 +45,14 @@ describe('a session that listens', () => {
     expect(missed).toEqual([])
   })
 
-  test('is asked an interval after the last answer to anything', async () => {
-    const { clock, check, times, answered } = setUp()
+  test('is asked once an interval, though other things are asked all the time: it may have stopped listening', async () => {
+    const { clock, database, check, times } = setUp()
     check.begin()
-    await clock.advance(4000)
-    answered()
-    await clock.advance(4999)
-    expect(times()).toEqual([])
-    await clock.advance(1)
-    expect(times()).toEqual([9000])
-  })
-
-  test('is asked now and then, though other things are asked all the time: it may have stopped listening', async () => {
-    const { clock, check, times, answered } = setUp()
-    check.begin()
-    for (let step = 0; step < 80; step++) {
+    for (let step = 0; step < 20; step++) {
       await clock.advance(500)
-      answered()
+      await getLease(database, 'job')
     }
-    expect(times()).toEqual([20_000, 40_000])
+    expect(times()).toEqual([5000, 10_000])
   })
 
   test.each<[string, Random]>([
@@ -147,13 +132,95 @@ describe('a session that listens', () => {
   })
 })
 
+describe('what is asked along', () => {
+  const LEASE = { ...grantedRow(7, 'ada'), acquired_at_ms: 0, step_down_requested: false, in_grace: false }
+
+  test('tells the channels from half an interval on, in one statement: then nothing is asked for them alone', async () => {
+    const { clock, database, check, times, look, missed } = setUp()
+    check.begin()
+    for (let step = 0; step < 10; step++) {
+      await clock.advance(4999)
+      await look()
+    }
+    expect(times()).toEqual(database.callsOf('get_lease').map(({ sentAtMs }) => sentAtMs))
+    expect(new Set(database.calls.map(({ statement }) => statement)).size).toBe(10)
+    expect(database.callsOf('get_channels')[0]?.timeoutMs).toBe(2000)
+    expect(missed).toEqual([])
+  })
+
+  test('before that is asked by itself, and puts nothing off', async () => {
+    const { clock, check, times, look } = setUp()
+    check.begin()
+    await clock.advance(2499)
+    await look()
+    expect(times()).toEqual([])
+    await clock.advance(2501)
+    expect(times()).toEqual([5000])
+    await clock.advance(2500)
+    await look()
+    await clock.advance(4999)
+    expect(times()).toEqual([5000, 7500])
+    await clock.advance(1)
+    expect(times()).toEqual([5000, 7500, 12_500])
+  })
+
+  test.each([
+    ['a lease', [LEASE], { holder: 'ada', token: 7 }],
+    ['no lease', [], undefined],
+  ])('is answered as ever: %s', async (_what, answer, expected) => {
+    const { clock, database, check, look } = setUp()
+    check.begin()
+    await clock.advance(3000)
+    database.next('get_lease', answer)
+    const lease = await look()
+    if (expected === undefined) expect(lease).toBeUndefined()
+    else expect(lease).toMatchObject(expected)
+    expect(database.callsOf('get_channels')).toHaveLength(1)
+  })
+
+  test.each([
+    ['some of them', rows('two'), ['one']],
+    ['all of them', [], ['one', 'two']],
+  ])('notices that the session does not listen to %s any more', async (_what, answer, expected) => {
+    const { clock, database, check, look, missed } = setUp()
+    check.begin()
+    await clock.advance(3000)
+    database.next('get_channels', answer)
+    await look()
+    expect(missed).toEqual([expected])
+  })
+
+  test('and fails throws, and the session is asked when it is due', async () => {
+    const { clock, database, check, look, times, missed } = setUp()
+    check.begin()
+    await clock.advance(3000)
+    const lost = connectionLost()
+    database.next('get_lease', lost)
+    await expect(look()).rejects.toBe(lost)
+    await clock.advance(2000)
+    expect(times()).toEqual([3000, 5000])
+    expect(missed).toEqual([])
+  })
+
+  test('is asked by itself where nothing is listened to', async () => {
+    const { clock, check, times, look } = setUp()
+    await clock.advance(60_000)
+    await look()
+    check.begin()
+    await clock.advance(3000)
+    check.stop()
+    await look()
+    expect(times()).toEqual([])
+  })
+})
+
 describe('a notifier that looks', () => {
   const listenToAll: Answer = ({ arguments: asked }) =>
     (asked.names as string[]).map((name) => ({ name, channel: channelOf(name) }))
 
-  function listener() {
+  function listener({ isSeparate = false } = {}) {
     const clock = new StubClock()
-    const database = new CheckedDatabase(clock, {
+    const database = new ScriptedDatabase(clock, {
       listen: listenToAll,
       unlisten: [],
       get_channels: rows(channelOf('job'), channelOf('other')),
@@ -161,7 +228,7 @@ describe('a notifier that looks', () => {
     const log = new RecordingLog()
     const check = { intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS }
     const parts = { clock, random: () => 0, logger: log.logger, retryIntervalMs: 500, pollIntervalMs: 1000 }
-    const notifier = new Notifier(database, { ...parts, check })
+    const notifier = new Notifier(database, { ...parts, isSeparate, check })
     const wakes: string[] = []
     const watch = (name: string) => notifier.watch(name, () => void wakes.push(name))
     return { clock, database, log, notifier, wakes, watch }
@@ -230,5 +297,27 @@ describe('a notifier that looks', () => {
     await clock.advance(1000)
     notifier.close()
     expect(clock.pendingTimers).toBe(0)
+  })
+
+  test('does so along with looks that are asked in the session that listens', async () => {
+    const { clock, database, notifier, watch, wakes } = listener()
+    watch('job')
+    await clock.advance(3000)
+    wakes.length = 0
+    database.next('get_channels', [])
+    database.next('get_lease', [])
+    await getLease(notifier.lookingBy(database), 'job')
+    await clock.settle()
+    expect(database.callsOf('get_channels')).toHaveLength(1)
+    expect(wakes).toEqual(['job'])
+  })
+
+  test('does so by itself where looks are asked in another one', async () => {
+    const { clock, database, notifier, watch } = listener({ isSeparate: true })
+    const other = new ScriptedDatabase(clock, { get_lease: [] })
+    expect(notifier.lookingBy(other)).toBe(other)
+    watch('job')
+    await clock.advance(15_000)
+    expect(database.callsOf('get_channels').map(({ sentAtMs }) => sentAtMs)).toEqual([5000, 10_000, 15_000])
   })
 })

@@ -46,8 +46,8 @@ export const clientUnknown: readonly Mutant[] = [
   {
     name: 'silent-session-is-not-asked',
     file: 'src/listen-check.ts',
-    from: 'if (this.#nowMs() >= this.#dueAtMs()) await this.#check()',
-    to: 'if (this.#nowMs() < 0) await this.#check()',
+    from: 'if (this.#nowMs() >= this.#dueAtMs) await this.#ask()',
+    to: 'if (this.#nowMs() < 0) await this.#ask()',
     costs: 'whoever only listens never finds out that the connection has died in silence',
     tests: ['test/unit/listen-check.test.ts'],
   },
@@ -60,11 +60,19 @@ export const clientUnknown: readonly Mutant[] = [
     tests: ['test/unit/listen-check.test.ts'],
   },
   {
-    name: 'busy-session-is-never-looked-at',
+    name: 'looks-say-nothing-of-listening',
     file: 'src/listen-check.ts',
-    from: 'Math.min(heardAtMs + intervalMs, this.#checkedAtMs + BUSY_INTERVALS * intervalMs)',
-    to: 'heardAtMs + intervalMs',
+    from: '    this.#compare(expected, channels)\n',
+    to: '    this.#checkedAtMs = this.#nowMs()\n',
     costs: 'a session that answers, but has lost its LISTEN, hears nothing for good',
+    tests: ['test/unit/listen-check.test.ts'],
+  },
+  {
+    name: 'look-elsewhere-stands-for-the-session-that-listens',
+    file: 'src/notifier.ts',
+    from: 'this.#dependencies.isSeparate ? executor : (this.#check?.along ?? executor)',
+    to: 'this.#check?.along ?? executor',
+    costs: 'looks go to the connection that is there for LISTEN alone',
     tests: ['test/unit/listen-check.test.ts'],
   },
   {

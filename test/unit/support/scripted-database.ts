@@ -117,11 +117,18 @@ export class ScriptedDatabase
     return this.#inFlightMax.get(name) ?? 0
   }
 
-  /** The rows of a statement are those of its functions, one after the other. */
+  /** The rows of a statement are those of its functions, one after the other; if it asks for the channels, too, those stand in each row. */
   async #serve(calls: readonly Call[]): Promise<readonly object[]> {
     const rows: object[] = []
-    for (const call of calls) rows.push(...(await this.#answer(call)))
-    return rows
+    const others = calls.filter(({ name }) => name !== CHANNELS)
+    const [along] = calls.filter(({ name }) => name === CHANNELS)
+    if (along !== undefined && others.length === 0) return this.#answer(along)
+    const listened = along === undefined ? [] : await this.#answer(along)
+    for (const call of others) rows.push(...(await this.#answer(call)))
+    if (along === undefined) return rows
+    const channels = listened.map((row) => (row as { channel: string }).channel)
+    if (rows.length === 0) return [{ channels, is_row: null }]
+    return rows.map((row) => ({ ...row, channels, is_row: true }))
   }
 
   async #answer(call: Call): Promise<readonly object[]> {
@@ -143,6 +150,9 @@ export class ScriptedDatabase
     })
   }
 }
+
+/** It is passed nothing, and may be asked along with anything. */
+const CHANNELS = 'get_channels'
 
 /** A call that is never answered, as on a connection that died in silence. */
 export const NEVER: Answer = () => new Promise(() => {})
@@ -174,7 +184,7 @@ function functionsIn(sql: string): readonly CalledFunction[] {
       ([, argument, place]) => [argument as string, Number(place) - 1] as const,
     ),
   }))
-  const asked = all.filter(({ passed }) => passed.length > 0)
+  const asked = all.filter(({ name, passed }) => passed.length > 0 || name === CHANNELS)
   const [first] = all
   if (first === undefined) throw new Error(`not a call of schema elect: ${sql}`)
   return asked.length > 0 ? asked : [first]

@@ -15,6 +15,7 @@ import { sqlEpochs } from './list/sql-epochs.ts'
 import { sqlGuard } from './list/sql-guard.ts'
 import { sqlLine } from './list/sql-line.ts'
 import { sqlRules } from './list/sql-rules.ts'
+import { sqlSessions } from './list/sql-sessions.ts'
 import { sqlShares } from './list/sql-shares.ts'
 import type { ListedMutant, Mutant } from './mutant.ts'
 
@@ -25,6 +26,7 @@ const areas: Readonly<Record<string, readonly Mutant[]>> = {
   'sql-epochs': sqlEpochs,
   'sql-line': sqlLine,
   'sql-shares': sqlShares,
+  'sql-sessions': sqlSessions,
   'sql-closed': sqlClosed,
   batches,
   'client-trust': clientTrust,

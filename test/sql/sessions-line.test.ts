@@ -2,16 +2,7 @@ import type pg from 'pg'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { acquire, grantTo, useDatabase } from './leases.ts'
 import { standAll } from './line.ts'
-import {
-  expireSession,
-  isThere,
-  keeperOf,
-  keepIn,
-  openSession,
-  renewIn,
-  renewLate,
-  renewSession,
-} from './sessions.ts'
+import { expireSession, isThere, keeperOf, keepIn, openSession, renewIn, renewLate } from './sessions.ts'
 import { share, sharersOf, shareTo } from './shares.ts'
 
 const database = useDatabase()

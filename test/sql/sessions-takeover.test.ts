@@ -14,7 +14,6 @@ import {
   swap,
   useDatabase,
 } from './leases.ts'
-import { standAll } from './line.ts'
 import {
   acquireIn,
   expireSession,
@@ -23,10 +22,9 @@ import {
   keepIn,
   openSession,
   renewIn,
+  renewLate,
   renewSession,
-  untilSessionExpired,
 } from './sessions.ts'
-import { share, sharersOf, shareTo } from './shares.ts'
 
 const database = useDatabase()
 let client: pg.Client

@@ -14,6 +14,7 @@ DECLARE
   at timestamptz := clock_timestamp();
   in_epoch elect.epochs;
   kept_by elect.sessions;
+  session_ttl interval;
   -- What is left to them of the session that is to keep them; null: each has a ttl of its own.
   session_lasts interval;
   -- By the place of the request: the row that this transaction has locked and found vacant, who held it last, whether there is none yet.
@@ -29,19 +30,8 @@ BEGIN
         coalesce(cardinality(ttls)::text, 'null'), coalesce(cardinality(metadata_list)::text, 'null')
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass arrays of the same length; metadata_list may be null.';
   END IF;
-  BEGIN
-    asked_ttls := ARRAY(
-      SELECT CASE WHEN elect.valid_name(a.name) IS NOT NULL AND elect.valid_text(a.holder, 'holder') IS NOT NULL
-        AND (a.metadata IS NULL OR elect.valid_metadata(a.metadata) IS NOT NULL) THEN elect.valid_ttl(a.ttl) END
-      FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
-      ORDER BY a.place);
-  EXCEPTION
-    WHEN invalid_parameter_value THEN
-      PERFORM elect.invalid_request(names, holders, ttls, metadata_list);
-  END;
-
   IF session IS NOT NULL THEN
-    asked_ttls := array_fill((elect.valid_session(session)).ttl, ARRAY[asked]);
+    session_ttl := (elect.valid_session(session)).ttl;
   END IF;
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
     RETURN QUERY
@@ -54,12 +44,15 @@ BEGIN
 
   BEGIN
     -- The rule of acquire_lease, for all that look vacant: the advisory lock of the name, then the row, FOR UPDATE and without waiting,
-    -- and only after all of them the clock. In the order of the names. A name that comes again is decided after the first.
-    SELECT array_agg(l.row ORDER BY a.place), array_agg(l.holder ORDER BY a.place), count(l.row)
-    INTO rows, previous, free
+    -- and only after all of them the clock. In the order of the names. A name that comes again is decided after the first. The arguments
+    -- are checked on the way: one statement less.
+    SELECT array_agg(l.row ORDER BY a.place), array_agg(l.holder ORDER BY a.place), array_agg(a.ttl ORDER BY a.place), count(l.row)
+    INTO rows, previous, asked_ttls, free
     FROM (
-      SELECT a.name COLLATE "C" AS name, a.place, row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
-      FROM unnest(names) WITH ORDINALITY AS a (name, place)
+      SELECT a.name COLLATE "C" AS name, a.place, row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first,
+        CASE WHEN elect.valid_name(a.name) IS NOT NULL AND elect.valid_text(a.holder, 'holder') IS NOT NULL
+          AND (a.metadata IS NULL OR elect.valid_metadata(a.metadata) IS NOT NULL) THEN coalesce(session_ttl, elect.valid_ttl(a.ttl)) END AS ttl
+      FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
     ) AS a
     LEFT JOIN LATERAL (
       SELECT l.ctid AS row, l.holder FROM elect.leases l
@@ -93,8 +86,7 @@ BEGIN
     at := greatest(at, clock_timestamp());
     session_lasts := least(kept_by.expires_at - at, kept_by.ttl);
 
-    -- In a statement after the locks, so that it sees all who stood in line before them.
-    IF free = asked AND elect.raise_durability() AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = ANY (names)) THEN
+    IF free = asked AND elect.raise_durability() THEN
       RETURN QUERY
       WITH granted AS (
         UPDATE elect.leases AS l
@@ -102,7 +94,8 @@ BEGIN
             acquired_at = at, renewed_at = at, expires_at = CASE WHEN acquire_leases.session IS NULL THEN at + a.ttl END,
             ttl = a.ttl, metadata = a.metadata, is_bound = false, session = acquire_leases.session
         FROM unnest(holders, asked_ttls, metadata_list, rows, previous) WITH ORDINALITY AS a (holder, ttl, metadata, row, previous, place)
-        WHERE l.ctid = a.row
+        -- All or none. In a statement after the locks, so that it sees all who stood in line before them.
+        WHERE l.ctid = a.row AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = ANY (names))
         RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata, l.ttl,
           elect.news_of(CASE WHEN a.previous IS NULL THEN 'granted' ELSE 'expired' END, l.name, l.holder, l.token, a.previous) AS news
       )
@@ -110,7 +103,9 @@ BEGIN
         g.holder, g.token, g.version, g.metadata, coalesce(session_lasts, g.ttl), NULL::integer
       FROM granted g
       ORDER BY g.place;
-      RETURN;
+      IF FOUND OR asked = 0 THEN
+        RETURN;
+      END IF;
     END IF;
 
     IF free > 0 OR true = ANY (are_new) THEN
@@ -176,6 +171,10 @@ BEGIN
     FROM decided d
     ORDER BY d.place;
   EXCEPTION
+    -- Says which of them it is. If none is, it is about a name that another thing has.
+    WHEN invalid_parameter_value THEN
+      PERFORM elect.invalid_request(names, holders, ttls, metadata_list);
+      RAISE;
     -- Where a row was written between the look and the lock, the server follows it to its newest version, and waits there though it was
     -- told to skip. Nothing has been granted then.
     WHEN lock_not_available OR deadlock_detected THEN
@@ -187,4 +186,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.acquire_leases(text[], text[], interval[], jsonb[], uuid) IS
-  'Asks for many leases in one statement: one row for each, in the order asked for, as acquire_lease (without wait) would answer each of them, one after the other. They are granted name by name: some may be refused and others not. Never waits for a lock. metadata_list null: none has any. Each ttl 100 ms to 24 h. session: what keeps them, in place of a ttl of their own (open_session). Every grant holds an entry of the server''s lock table until the commit: ask for a few hundred at a time. Errors: 22023 bad argument, with its place, LE004 the session has ended, and then none is granted.';
+  'Asks for many leases in one statement: one row for each, in the order asked for, as acquire_lease (without wait) would answer each of them, one after the other. They are granted name by name: some may be refused and others not. Never waits for a lock. metadata_list null: none has any. Each ttl 100 ms to 24 h. session: what keeps them, in place of a ttl of their own (open_session). Every grant holds an entry of the server''s lock table until the commit: ask for a few hundred at a time. Errors: 22023 bad argument, with its place, LE004 the session has ended, 55P03 a session that keeps one of them was in use for over 100 ms, and then none is granted.';

@@ -245,6 +245,14 @@ describe('what is not to be had, beside what is', () => {
     expect(left).toEqual([])
   })
 
+  test('leases that are all vacant, and somebody stands in line for one of them', async () => {
+    const names = ['line', 'free'].map(named)
+    await grantAllTo(other, names, 'ada', '300 milliseconds')
+    await standAll(other, named('line'), 'cyd')
+    await untilExpired(one, ...names)
+    expect(await outcomes('line', 'free')).toEqual([false, true])
+  })
+
   test('a share, and the name of a shared lease', async () => {
     const share = `SELECT lease FROM elect.acquire_share($1, 'ada', ttl => '1 hour')`
     const lease = await scalar<string>(other, share, [named('shared')])

@@ -81,6 +81,16 @@ describe('many leases in one call', () => {
     expect(await stored(one, named('expired'))).toEqual(before)
   })
 
+  test('that have expired are not given back, though nobody has taken them', async () => {
+    const names = ['a', 'b'].map(named)
+    const tokens = await grantAllTo(one, names, 'ada', '100 milliseconds')
+    await untilExpired(one, ...names)
+    const asked = names.map((name, place) => [name, tokens[place] as number] as const)
+    const before = await stored(one, named('a'))
+    expect(await releaseAll(one, asked)).toEqual([false, false])
+    expect(await stored(one, named('a'))).toEqual(before)
+  })
+
   test('none', async () => {
     expect(await releaseAll(one, [])).toEqual([])
   })

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { replaceBlock } from './capacity/blocks.ts'
 import { costTable, described, projectionTable, sizeTable } from './capacity/cost-page.ts'
+import { measureHeldBack } from './capacity/held-back.ts'
 import { measureRenewals } from './capacity/renewal-costs.ts'
 import { openBenchDatabase, run } from './harness/bench-database.ts'
 import { formatNumber } from './harness/format.ts'
@@ -26,6 +27,7 @@ try {
     database,
     isQuick ? { leases: 20_000, rounds: 1, part: 0.1 } : { leases: 100_000, rounds: 3, part: 1 },
   )
+  const heldBack = await measureHeldBack(database, isQuick ? 20 : 100)
   const checkpoint = await run(
     database.connectionString,
     "SELECT 1000 * extract(epoch FROM current_setting('checkpoint_timeout')::interval)",
@@ -40,6 +42,7 @@ try {
     costs: `${about}\n${costTable(measured)}\nWhole pages written to the log during the rounds that count: ${formatNumber(images)}.`,
     sizes: `${sizeTable(measured)}\n${formatNumber(measured.hotPercent)} % of these renewals stayed on their page (HOT). ${memory}`,
     projection: projectionTable(measured.costs, load),
+    'held back': heldBack,
   }
   if (measured.costs.some(({ cpuMicros }) => Number.isNaN(cpuMicros))) {
     console.log('CPU: not available: it is read from /proc of a server on this machine')

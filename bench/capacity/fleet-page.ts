@@ -34,9 +34,9 @@ export function fleetTable(runs: readonly FleetRun[]): string {
       'ms after the expiry, p50',
       'p99',
       'WAL MB/h',
+      'whole pages in it',
       'server cores',
       'simulation cores',
-      'HOT %',
       'keeps up',
     ],
     runs.map(({ options, figures }) => {
@@ -52,9 +52,9 @@ export function fleetTable(runs: readonly FleetRun[]): string {
         formatNumber(figures.takeoverP50Ms),
         formatNumber(figures.takeoverP99Ms),
         formatNumber((figures.walBytesPerSecond * 3600) / 1e6),
+        formatNumber(figures.pageImages),
         formatNumber(figures.serverCores),
         formatNumber(figures.simulatorCores),
-        formatNumber(figures.hotPercent),
         missing.length === 0 ? 'yes' : `no: ${missing.join(', ')}`,
       ]
     }),

@@ -11,7 +11,7 @@ const TTL_MS = 24 * 3600 * 1000
 /** A round of statements that take long is cut short. */
 const WITHIN_MS = 3000
 const WHOLE = Number.POSITIVE_INFINITY
-const SESSION_SIZES = [1000, 10_000]
+const SESSION_SIZES = [100, 1000, 10_000]
 /** So many statements of each size make one round of about a second. */
 const TURNS: Readonly<Record<number, number>> = { 1: 3000, 10: 1500, 100: 600, 1000: 100, 10000: 10 }
 

@@ -66,4 +66,4 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION elect.acquire_queued(text, text, interval, jsonb, interval) IS
-  'The fastest way to wait: on the advisory lock of the name, in the server''s own queue, for up to longest (1 ms to 1 s), then takes the lease. The session keeps the lock until release_queued, or until its connection ends. granted is false if it was not in time, or the lease is held by one that did not wait here: ask again; expires_in alone: it is in its grace, as in acquire_lease. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 25000 at REPEATABLE READ and SERIALIZABLE.';
+  'The fastest way to wait: on the advisory lock of the name, in the server''s own queue, for up to longest (1 ms to 1 s), then takes the lease. The session keeps the lock until release_queued, or until its connection ends. granted is false if it was not in time, or the lease is held by one that did not wait here: ask again; expires_in alone: it is in its grace, as in acquire_lease. Not behind a pooler in transaction mode. Errors: 22023 bad argument, 55P03 the session that keeps it was in use for over 100 ms, 25000 at REPEATABLE READ and SERIALIZABLE.';

@@ -17,7 +17,12 @@ BEGIN
   -- Before their leases: none of those may go while its session could come back.
   DELETE FROM elect.sessions s
   WHERE s.session IN (SELECT o.session FROM elect.sessions o WHERE o.expires_at <= clock_timestamp() - age FOR UPDATE SKIP LOCKED);
-  DELETE FROM elect.session_losses o WHERE NOT EXISTS (SELECT FROM elect.sessions s WHERE s.session = o.session);
+  WITH orphans AS MATERIALIZED (
+    SELECT o.session, o.name, o.token FROM elect.session_losses o
+    WHERE NOT EXISTS (SELECT FROM elect.sessions s WHERE s.session = o.session)
+    FOR UPDATE SKIP LOCKED
+  )
+  DELETE FROM elect.session_losses l USING orphans o WHERE (l.session, l.name, l.token) = (o.session, o.name, o.token);
   -- Rows that somebody is at are not idle: they are passed over.
   WITH idle AS MATERIALIZED (
     SELECT l.name FROM elect.leases l

@@ -10,6 +10,7 @@ DECLARE
   asked_ttl CONSTANT interval := CASE WHEN ttl IS NOT NULL THEN elect.valid_ttl(ttl) END;
   in_epoch bigint;
   kept_by elect.sessions;
+  promised timestamptz;
 BEGIN
   IF names IS NULL OR tokens IS NULL OR cardinality(names) <> cardinality(tokens) THEN
     RAISE EXCEPTION 'Invalid tokens: expected one for each of % names, got %',
@@ -19,6 +20,16 @@ BEGIN
   PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
   IF session IS NOT NULL THEN
     kept_by := elect.keep_session(session);
+    -- As write_renewal: the session lasts for as long as any of them has been promised.
+    SELECT max(l.expires_at) INTO promised
+    FROM unnest(names, tokens) AS a (name, token) JOIN elect.leases l ON l.name = a.name AND l.token = a.token
+    WHERE l.session IS NULL AND l.renewed_at <= clock_timestamp();
+    IF promised > kept_by.expires_at THEN
+      PERFORM elect.lock_session(session);
+      UPDATE elect.sessions AS s SET renewed_at = clock_timestamp(), expires_at = greatest(s.expires_at, promised)
+      WHERE s.session = kept_by.session
+      RETURNING * INTO kept_by;
+    END IF;
   END IF;
   IF NOT elect.is_durable() THEN
     PERFORM elect.raise_durability();
@@ -43,9 +54,12 @@ BEGIN
       WHERE l.name = a.name AND l.token = a.token AND l.holder IS NOT NULL
         -- One that never expires, or that a session keeps already, or whose clock went back: by itself.
         AND l.ttl IS NOT NULL AND l.session IS NULL
+        -- Nor one that was promised more meanwhile, or that comes back.
+        AND (renew_leases.session IS NULL OR l.expires_at <= kept_by.expires_at AND NOT EXISTS (
+          SELECT FROM elect.session_losses o WHERE o.session = renew_leases.session AND o.name = l.name AND o.token = l.token))
         AND l.expires_at > a.at + interval '100 milliseconds' AND l.renewed_at <= a.at
       RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata,
-        coalesce(l.expires_at - l.renewed_at, least(kept_by.expires_at - a.at, kept_by.ttl)) AS expires_in
+        coalesce(l.expires_at - l.renewed_at, least(kept_by.expires_at - a.at, kept_by.expires_at - kept_by.renewed_at)) AS expires_in
     ),
     -- All others by themselves, after those above.
     decided AS MATERIALIZED (
@@ -73,4 +87,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.renew_leases(text[], bigint[], interval, uuid) IS
-  'Renews many leases in one statement: one row for each, in the order asked for, as renew_lease would answer. Does not wait for more than a moment: granted is null where another transaction is at the row, which says nothing about the lease; ask again for that one. session: from now on they are kept by that; null: each by a ttl of its own. Errors: 22023 bad argument, LE004 the session has ended, and then none is renewed.';
+  'Renews many leases in one statement: one row for each, in the order asked for, as renew_lease would answer. Does not wait for more than a moment: granted is null where another transaction is at the row, which says nothing about the lease; ask again for that one. session: from now on they are kept by that; null: each by a ttl of its own. Errors: 22023 bad argument, LE004 the session has ended, 55P03 it was in use for over 100 ms, and then none is renewed.';

@@ -20,7 +20,8 @@ BEGIN
       IF (elect.lock_session(lease.session)).expires_at > at THEN
         PERFORM elect.record_loss(lease, session);
       ELSE
-        RAISE EXCEPTION 'Session % has ended', lease.session USING ERRCODE = 'LE004', HINT = 'Its leases are gone: acquire them anew.';
+        RAISE EXCEPTION 'Session %, which kept lease %, is being ended', lease.session, lease.name
+          USING ERRCODE = 'lock_not_available', HINT = 'Try again.';
       END IF;
     END IF;
     IF session IS NOT NULL THEN

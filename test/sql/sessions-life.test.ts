@@ -201,6 +201,16 @@ describe('a lease', () => {
     const token = await grantTo(client, 'longer', 'ada', '1 minute')
     expect((await renewIn(client, session, 'longer', token)).expiresInMs).toBeGreaterThan(55_000)
     expect((await renewSession(client, session)).expiresInMs).toBeGreaterThan(55_000)
+
+    const brief = await openSession(client, 'ada', '1 second')
+    const tokens = [
+      await grantTo(client, 'longer too', 'ada', '1 minute'),
+      await grantTo(client, 'short', 'ada'),
+    ]
+    const text = `SELECT bool_and(granted AND expires_in > '55 seconds') FROM elect.renew_leases('{longer too,short}', $1, session => $2)`
+    expect(await scalar(client, text, [tokens, brief])).toBe(true)
+    expect((await renewSession(client, brief)).expiresInMs).toBeGreaterThan(55_000)
+    expect(await keeperOf(client, 'longer too')).toBe(brief)
   })
 
   test('that does not expire does not begin to by moving into a session', async () => {

@@ -119,6 +119,10 @@ describe('what is taken from a session', () => {
     await acquire(client, 'back', 'ada')
     await acquireIn(client, session, 'back', 'ada')
     expect((await renewSession(client, session)).lost).toEqual([])
+    await renew(client, 'back', token)
+    const text = `SELECT granted FROM elect.renew_leases('{back}', ARRAY[$1::bigint], session => $2)`
+    expect(await scalar(client, text, [token, session])).toBe(true)
+    expect((await renewSession(client, session)).lost).toEqual([])
   })
 
   test('in a transaction is told once that is committed, and not if it is rolled back', async () => {

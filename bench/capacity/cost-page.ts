@@ -10,7 +10,7 @@ const whole = (value: number) => value.toLocaleString('en-US')
 /** What all figures of one run depend on. */
 export function described(machine: Machine, version: string, isQuick: boolean, command: string): string {
   const quick = isQuick ? ' **A quick run: its figures say little.**' : ''
-  return `\`${command}\`, ${machine.date}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system}; PostgreSQL ${version}, fsync on, ${formatNumber(machine.syncsPerSecond)} fdatasync a second; the clients on the same machine.${quick}\n`
+  return `\`${command}\`, ${machine.date}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.system.split(' ')[0]}; PostgreSQL ${version}, fsync on, ${formatNumber(machine.syncsPerSecond)} fdatasync a second; the clients on the same machine.${quick}\n`
 }
 
 export function costTable({ costs }: RenewalCosts): string {

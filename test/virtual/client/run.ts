@@ -20,8 +20,8 @@ export interface Run {
 export async function runSchedule(seed: number, number: number, { traced = false } = {}): Promise<Run> {
   const dice = new Dice(seed, number)
   const schedule = drawSchedule(dice)
-  const { ttlMs, calmAtMs } = schedule
-  const world = new World(dice, { ttlMs, traced })
+  const { ttlMs, calmAtMs, hasSessions } = schedule
+  const world = new World(dice, { ttlMs, traced, hasSessions })
   const checks = new Checks(world, ttlMs)
   if (traced) world.trace.push(JSON.stringify(schedule))
   for (const { priority, rate, joinsAtMs } of schedule.members) {

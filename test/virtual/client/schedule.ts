@@ -46,6 +46,8 @@ export interface Schedule {
   readonly troubles: readonly { readonly atMs: number; readonly trouble: Trouble }[]
   /** From then on nothing goes wrong. */
   readonly calmAtMs: number
+  /** One row keeps the leases of each process. */
+  readonly hasSessions: boolean
 }
 
 /** Clocks differ by up to so much: well within the safety margin, which is a tenth. */
@@ -69,7 +71,13 @@ export function drawSchedule(dice: Dice): Schedule {
   const isOfServer = ({ trouble: { kind } }: { trouble: Trouble }) =>
     kind === 'set server clock' || kind === 'fail over'
   const first = troubles.find(isOfServer)
-  return { ttlMs, members, troubles: troubles.filter((one) => one === first || !isOfServer(one)), calmAtMs }
+  return {
+    ttlMs,
+    members,
+    troubles: troubles.filter((one) => one === first || !isOfServer(one)),
+    calmAtMs,
+    hasSessions: dice.chance(0.4),
+  }
 }
 
 function drawTrouble(dice: Dice, ttlMs: number, count: number): Trouble {

@@ -3,6 +3,7 @@
  * sessions and notifications, and with a past to which a fail-over can take it back.
  */
 import { channelOf, ModelLeases, sessionChannelOf, withBatches } from '../../unit/support/model-leases.ts'
+import type { PastSessions } from '../../unit/support/model-sessions.ts'
 import type { Call, Answer as ScriptedAnswer } from '../../unit/support/scripted-database.ts'
 import type { StubClock } from '../../unit/support/stub-clock.ts'
 import { ShareRules } from '../sql/share-rules.ts'
@@ -19,6 +20,8 @@ export interface Grant {
 /** What a fail-over may take the server back to. */
 interface Past {
   readonly leases: ReadonlyMap<string, Lease>
+  readonly keptBy: ReadonlyMap<number, string>
+  readonly sessions: PastSessions
 }
 
 export class Server extends ModelLeases {
@@ -32,6 +35,8 @@ export class Server extends ModelLeases {
   readonly #told = new Set<(channel: string, message: string) => void>()
   /** The session that each candidate is told in. */
   readonly #backends = new Map<string, number>()
+  /** Which session keeps the lease of a token. It expires when that does: so the rules need not know of sessions. */
+  #keptBy = new Map<number, string>()
   #sessions = 0
   #lastToken = 0
   /** Says what was granted under a token that is not new. */
@@ -83,19 +88,51 @@ export class Server extends ModelLeases {
         if (granted !== true) return []
         return [{ released: this.#change(name, () => this.rules.release(now(), name, token as number)) }]
       },
+      renew_session: (call: Call) => {
+        const session = `${call.arguments.session}`
+        const kept = [...this.rules.leases.values()].filter(
+          ({ token }) => this.#keptBy.get(token) === session,
+        )
+        // What ends one of its leases, as a clock that jumps does, has ended it, too.
+        if (!kept.every((lease) => lease.holder === null || this.rules.isHeld(lease, at()))) {
+          this.sessions.end(session)
+        }
+        const answer = this.sessions.renew(session)
+        for (const lease of kept) this.#keep(lease, session)
+        return [answer]
+      },
+      end_session: ({ arguments: asked }: Call) => {
+        const session = `${asked.session}`
+        const ended = this.sessions.end(session)
+        for (const lease of this.rules.leases.values()) {
+          if (this.#keptBy.get(lease.token) === session)
+            lease.expiresAt = Math.min(at(), lease.expiresAt ?? at())
+        }
+        return [{ ended }]
+      },
       renew_leases: ({ arguments: asked }: Call) => {
+        const session = typeof asked.session === 'string' ? asked.session : null
+        if (session !== null) this.sessions.keep(session)
         const tokens = asked.tokens as number[]
         const grants = (asked.names as string[]).map((name, index) => ({
           name,
           token: Number(tokens[index]),
         }))
-        return this.rules
-          .renewMany(now(), grants)
-          .map((answer, index) => row(answer, grants[index]?.name ?? ''))
+        return this.rules.renewMany(now(), grants).map((answer, index) => {
+          const { name, token } = grants[index] as { name: string; token: number }
+          if (answer.granted !== true) return row(answer, name)
+          this.#bind(name, token, session)
+          return row(
+            { ...answer, expires_in: (this.rules.leases.get(name)?.expiresAt as number) - at() },
+            name,
+          )
+        })
       },
       release_lease: ({ arguments: asked }: Call) => {
         const name = `${asked.name}`
-        return [{ released: this.#change(name, () => this.rules.release(now(), name, Number(asked.token))) }]
+        const own = typeof asked.session === 'string' ? asked.session : null
+        const release = () => this.rules.release(now(), name, Number(asked.token))
+        return [{ released: this.#change(name, release, own) }]
       },
       transfer_lease: ({ arguments: asked }: Call) => {
         const name = `${asked.name}`
@@ -160,15 +197,21 @@ export class Server extends ModelLeases {
 
   /** How things stand, to come back to. */
   past(): Past {
-    return structuredClone({ leases: this.rules.leases })
+    return structuredClone({
+      leases: this.rules.leases,
+      keptBy: this.#keptBy,
+      sessions: this.sessions.past(),
+    })
   }
 
   /** A standby takes over that has not heard of what came since. Lines are not replicated. */
-  failOver({ leases }: Past, clockMs: number): void {
+  failOver({ leases, keptBy, sessions }: Past, clockMs: number): void {
     for (const { token } of this.rules.leases.values()) this.excused.add(token)
     this.rules.leases.clear()
     for (const [name, lease] of leases) this.rules.leases.set(name, { ...lease })
     this.rules.places.clear()
+    this.#keptBy = new Map(keptBy)
+    this.sessions.failOver(sessions)
     this.#time.trueMs += clockMs
     this.rules.newEpoch(this.#time.trueMs)
   }
@@ -187,12 +230,36 @@ export class Server extends ModelLeases {
     return row(this.rules.answer(isOwn, lease, at, isOwn || index === -1 ? null : index), name)
   }
 
+  /** From then on it lasts for as long as its session. */
+  #keep(lease: Lease, session: string): void {
+    if (lease.holder === null || this.sessions.expiresAtMs(session) <= this.#time.trueMs) return
+    lease.expiresAt = this.sessions.expiresAtMs(session)
+    lease.renewedAt = Math.min(lease.renewedAt, this.#time.trueMs)
+  }
+
+  #bind(name: string, token: number, session: string | null): void {
+    const before = this.#keptBy.get(token)
+    const lease = this.rules.leases.get(name)
+    if (before !== undefined && before !== session) this.sessions.lose(before, name, token)
+    this.#keptBy.delete(token)
+    if (session === null || lease === undefined) return
+    this.#keptBy.set(token, session)
+    this.#keep(lease, session)
+  }
+
   /** Tells of what has changed. */
-  #change<T>(name: string, change: () => T): T {
+  #change<T>(name: string, change: () => T, own: string | null = null): T {
     const before = { ...this.rules.leases.get(name) }
+    const wasHeld = this.rules.isHeld(this.rules.leases.get(name), this.#time.trueMs)
     const result = change()
     const after = this.rules.leases.get(name)
     if (after === undefined || (after.token === before.token && after.holder === before.holder)) return result
+    const keptBy = this.#keptBy.get(before.token ?? 0)
+    if (keptBy !== undefined) {
+      this.#keptBy.delete(before.token ?? 0)
+      if (!wasHeld) this.sessions.end(keptBy)
+      else if (keptBy !== own) this.sessions.lose(keptBy, name, before.token as number)
+    }
     const previous = before.holder ?? null
     const { holder, token } = after
     if (holder === null) {

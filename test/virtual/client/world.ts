@@ -77,6 +77,8 @@ const NO_TIMEOUT_MS = 5_000
 export interface WorldOptions {
   readonly ttlMs: number
   readonly traced: boolean
+  /** One row keeps the leases of each process. */
+  readonly hasSessions: boolean
 }
 
 export class World {
@@ -103,11 +105,12 @@ export class World {
   join(priority: number, rate: number): Member {
     const label = `p${this.members.length + 1}`
     const clock = new StubClock()
-    const { ttlMs } = this.#options
+    const { ttlMs, hasSessions } = this.#options
     const process = new StubProcess({
       clock,
       model: this.server,
       ttlMs,
+      session: hasSessions,
       random: () => this.#dice.next(),
       drainTimeoutMs: ttlMs,
     })

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Lease } from '../../src/lease.ts'
-import { requestLease } from '../../src/request.ts'
+import { NOBODY_KNOWN } from '../../src/lease-calls.ts'
+import { received, requestLease } from '../../src/request.ts'
 import { resolveTiming } from '../../src/timing.ts'
 import { candidate, held } from './support/candidate.ts'
 import { ModelLeases } from './support/model-leases.ts'
 import { sessionRow } from './support/model-sessions.ts'
 import { connectionLost, serverError } from './support/pg-errors.ts'
-import { busyRow } from './support/rows.ts'
+import { busyRow, grantedRow } from './support/rows.ts'
 import { NEVER } from './support/scripted-database.ts'
 import { StubClock } from './support/stub-clock.ts'
 import { StubProcess } from './support/stub-process.ts'
@@ -98,6 +99,11 @@ describe('a client with a session', () => {
     await clock.advance(20_000)
     expect(asked()).not.toContain('open_session')
     expect(process.database.callsOf('renew_leases').at(-1)?.arguments.session).toBeUndefined()
+    // Such as the mutexes that wait in the queue of the server.
+    const answer = { ...NOBODY_KNOWN, granted: true, lease: 'queue', token: 7, expiresInMs: null }
+    received(process.context, process.request('queue'), clock.now(), answer, async () => true)
+    await clock.advance(TTL_MS / 2)
+    expect(asked()).not.toContain('open_session')
     const share = { isExclusive: false, capacity: null }
     expect(keeper.keeps({ ...process.request(), share })).toBe(false)
     // The same durations, written out.
@@ -111,6 +117,17 @@ describe('a client with a session', () => {
     await clock.advance(BEAT_MS)
     expect(asked(from)).toEqual(['release_lease', 'end_session'])
     expect(clock.pendingTimers).toBe(0)
+  })
+
+  test('gives many back together as what they are: no losses', async () => {
+    const { clock, leases, database, model, process } = await withLeases(3)
+    const [first, ...others] = leases as [Lease, Lease, Lease]
+    await Promise.all(others.map((one) => one.release()))
+    expect(database.callsOf('release_leases').at(-1)?.arguments.session).toBe('session 1')
+    expect(model.sessions.renew('session 1')).toMatchObject({ lost_names: undefined })
+    await clock.advance(TTL_MS)
+    expect(first.isHeld).toBe(true)
+    expect(process.keeper?.session).toBe('session 1')
   })
 
   test('sets no timer for each of ten thousand leases at every beat', async () => {
@@ -137,6 +154,27 @@ describe('trust', () => {
     ;(await renewal).answer(sessionRow(true, TTL_MS))
     await clock.settle()
     expect(lease.remainingMs).toBe(TRUST_MS - 2_900)
+  })
+
+  test('begins with the sending of the statement that binds the lease, too', async () => {
+    const { clock, process, database } = setUp()
+    const lease = await process.lease()
+    const binding = database.hold('renew_leases')
+    await clock.advance(BEAT_MS)
+    await clock.advance(2_900)
+    ;(await binding).answer(grantedRow(lease.token))
+    await clock.settle()
+    expect(lease.remainingMs).toBe(TRUST_MS - 2_900)
+  })
+
+  test('of a lease that could not be bound is its own: the session says nothing of it', async () => {
+    const { clock, process, database, lease } = await withLeases()
+    const late = await process.lease('late')
+    database.always('renew_leases', connectionLost())
+    await clock.advance(TRUST_MS - 1)
+    expect([lease.isHeld, late.isHeld]).toEqual([true, true])
+    await clock.advance(1)
+    expect([lease.isHeld, late.isHeld]).toEqual([true, false])
   })
 
   test('ends where no renewal is granted, after quick retries', async () => {
@@ -396,6 +434,17 @@ describe('what the session may keep though nobody holds it here', () => {
     expect(database.callsOf('release_leases')).toHaveLength(calls)
   })
 
+  test('is no more what was given back at the second attempt', async () => {
+    const { clock, database, leases } = await withLeases(2)
+    const [one] = leases as [Lease]
+    database.next('release_lease', connectionLost())
+    const released = one.release()
+    await clock.advance(1_000)
+    expect(await released).toBe(true)
+    await clock.advance(3 * TTL_MS)
+    expect(database.callsOf('release_leases')).toEqual([])
+  })
+
   test('is given back, if it was lost here only', async () => {
     const { clock, model, lease, process, database } = await withLeases()
     // The process stands still, and the answer to what it asked before comes when its time is over; others keep the session.
@@ -437,12 +486,27 @@ describe('at the close of its client', () => {
   })
 
   test('work that does not stop keeps its lease until that expires', async () => {
-    const { clock, model, lease, keeper } = await withLeases()
+    const { clock, model, lease, keeper, asked, from } = await withLeases()
     void lease.run(() => new Promise(() => {}))
     const ended = lease.end(new Error('stop'), 1_000)
     await clock.advance(1_000)
     expect(await ended).toBe(false)
     await keeper.close()
+    expect(asked(from)).toEqual(['renew_leases', 'end_session'])
+    expect(model.holding(lease.name)?.token).toBe(lease.token)
+    await clock.advance(TTL_MS)
+    expect(model.holding(lease.name)).toBeUndefined()
+  })
+
+  test('work that does not stop keeps its lease also where that cannot be taken out of the session', async () => {
+    const { clock, model, lease, keeper, database, asked, from } = await withLeases()
+    void lease.run(() => new Promise(() => {}))
+    const ended = lease.end(new Error('stop'), 1_000)
+    await clock.advance(1_000)
+    expect(await ended).toBe(false)
+    database.always('renew_leases', [busyRow()])
+    await keeper.close()
+    expect(asked(from)).toEqual(['renew_leases'])
     expect(model.holding(lease.name)?.token).toBe(lease.token)
     await clock.advance(TTL_MS)
     expect(model.holding(lease.name)).toBeUndefined()

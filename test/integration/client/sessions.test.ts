@@ -120,6 +120,22 @@ describe('a client with a session', () => {
     expect(rows).toHaveLength(2)
   })
 
+  test('renews it soon after a lost connection, long before the next beat', async () => {
+    const database = await openDatabase()
+    // Nothing is due while the test lasts.
+    const { client, log } = openClient(database, { session: true, ttlMs: 600_000, retryIntervalMs: 100 })
+    const session = await database.connect()
+    const [lease] = (await leasesOf(client, 1)) as [Lease]
+    await lease.renew()
+    const statements = watchStatements()
+    await session.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg-elect'",
+    )
+    await log.logged('lost a connection to the database')
+    await statements.asked('renew_session')
+    expect(lease.isHeld).toBe(true)
+  })
+
   test('hands a lease to the next in line, and takes one over', async () => {
     const database = await openDatabase()
     const [one, other] = [openClient(database, { session: true }), openClient(database, { session: true })]

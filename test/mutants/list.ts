@@ -6,6 +6,7 @@ import { clientConnection } from './list/client-connection.ts'
 import { clientHeartbeat } from './list/client-heartbeat.ts'
 import { clientNotifier } from './list/client-notifier.ts'
 import { clientPrimitives } from './list/client-primitives.ts'
+import { clientSessions } from './list/client-sessions.ts'
 import { clientTrust } from './list/client-trust.ts'
 import { clientUnknown } from './list/client-unknown.ts'
 import { clientWorker } from './list/client-worker.ts'
@@ -37,6 +38,7 @@ const areas: Readonly<Record<string, readonly Mutant[]>> = {
   'client-primitives': clientPrimitives,
   'client-unknown': clientUnknown,
   'client-worker': clientWorker,
+  'client-sessions': clientSessions,
 }
 
 export const mutants: readonly ListedMutant[] = Object.entries(areas).flatMap(([area, listed]) =>

@@ -117,8 +117,8 @@ export const clientCandidate: readonly Mutant[] = [
   {
     name: 'granted-while-the-client-closes',
     file: 'src/client.ts',
-    from: '    await endAll()\n    this.#notifier.close()',
-    to: '    this.#notifier.close()',
+    from: '    await endAll()\n    await this.#keeper?.close()',
+    to: '    await this.#keeper?.close()',
     costs: 'what was granted as the client closed keeps the others out for a ttl',
     tests: ['test/integration/client/close.test.ts'],
   },

@@ -70,7 +70,7 @@ export const clientHeartbeat: readonly Mutant[] = [
   {
     name: 'no-hurry-after-a-loss',
     file: 'src/client.ts',
-    from: "this.#connection.on('lost', () => this.#heartbeat.hurry())",
+    from: '      this.#heartbeat.hurry()\n      this.#keeper?.hurry()\n',
     to: '',
     costs: 'after a lost connection a client waits for its next beat, and does not know what it has lost',
     tests: ['test/integration/client/connection-loss.test.ts'],

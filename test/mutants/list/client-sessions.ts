@@ -81,6 +81,22 @@ export const clientSessions: readonly Mutant[] = [
     tests,
   },
   {
+    name: 'no-hurry-of-the-session-after-a-loss',
+    file: 'src/client.ts',
+    from: '      this.#keeper?.hurry()\n',
+    to: '',
+    costs: 'after a lost connection a client waits for its next beat, and does not know what it has lost',
+    tests: ['test/integration/client/sessions.test.ts'],
+  },
+  {
+    name: 'session-outlives-its-client',
+    file: 'src/client.ts',
+    from: '    await this.#keeper?.close()\n',
+    to: '',
+    costs: 'each client that closes leaves a session behind',
+    tests: ['test/integration/client/sessions.test.ts'],
+  },
+  {
     name: 'session-of-nothing-goes-on',
     file,
     from: 'if (this.#leases.size === 0 && this.#leftovers.size === 0) await this.end()\n        else ',

@@ -51,6 +51,7 @@ const common: readonly ClientFault[] = [
     'for (const lease of due) this.#schedule(lease, this.#nextRetryAtMs(lease))',
     'for (const lease of due) this.#dueAtMs.delete(lease)',
   ),
+  fault('what a session has lost is not heard of', 'kept-session', '      this.#unbind(answer.lost)\n', ''),
   fault(
     'a candidate does not take what is vacant',
     'candidacy',

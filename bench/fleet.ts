@@ -71,6 +71,7 @@ function chooseFleets(): readonly FleetOptions[] {
   return [
     base,
     { ...base, isPrepared: true },
+    { ...base, connections: 64 },
     { ...base, hasHerd: true },
     { ...base, following: 'listen' },
     { ...base, following: 'poll' },

@@ -1,7 +1,7 @@
 /** What `npm run bench:fleet` shows. */
 import { formatNumber } from '../harness/format.ts'
 import { markdownTable } from './blocks.ts'
-import type { FleetOptions } from './fleet-options.ts'
+import { DEFAULTS, type FleetOptions } from './fleet-options.ts'
 import { type FleetFigures, shortcomings } from './fleet-tally.ts'
 
 export interface FleetRun {
@@ -10,12 +10,13 @@ export interface FleetRun {
 }
 
 export function describeFleet(options: FleetOptions): string {
-  const { processes, leases, isBySession, ttlMs, following, hasHerd, isPrepared } = options
+  const { processes, leases, isBySession, ttlMs, following, hasHerd, isPrepared, connections } = options
   const parts = [
     `${processes.toLocaleString('en-US')} × ${leases.toLocaleString('en-US')} by ${isBySession ? 'session' : '`renew_leases`'}`,
-    ...(ttlMs === 15_000 ? [] : [`TTL ${formatNumber(ttlMs / 1000)} s`]),
+    ...(ttlMs === DEFAULTS.ttlMs ? [] : [`TTL ${formatNumber(ttlMs / 1000)} s`]),
     ...(following === undefined ? [] : [`and as many candidates that ${following}`]),
     ...(hasHerd ? ['all at once in the middle'] : []),
+    ...(connections === DEFAULTS.connections ? [] : [`${connections} connections`]),
     ...(isPrepared ? ['prepared'] : []),
   ]
   return parts.join(', ')

@@ -20,11 +20,26 @@ export interface Population {
   holder(process: number): string
 }
 
+const ACCESS_DENIED = '42501'
+
 /**
  * Written by three statements, as a superuser. The leases of a process lie here and there in the table, as processes come to have them that
  * take one after the other. What stands in a row is copied from one that the product itself has written.
+ *
+ * @throws TypeError if the role may not do that
  */
 export async function populate(session: pg.Client, options: PopulationOptions): Promise<Population> {
+  try {
+    return await fill(session, options)
+  } catch (error) {
+    if ((error as { code?: string }).code !== ACCESS_DENIED) throw error
+    throw new TypeError(
+      'Invalid DATABASE_URL: expected a superuser, as the tables are filled directly, got a role that may not write them',
+    )
+  }
+}
+
+async function fill(session: pg.Client, options: PopulationOptions): Promise<Population> {
   const { processes, leases, isBySession, ttlMs, heldForMs } = options
   const heldUntil = `clock_timestamp() + ${heldForMs} * interval '1 millisecond'`
   const ttl = `${ttlMs} * interval '1 millisecond'`

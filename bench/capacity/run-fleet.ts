@@ -15,7 +15,7 @@ import { openServerCpu } from './server-cpu.ts'
 
 const LISTENERS = 100
 /** The table is filled before the run, and its leases must last until they are renewed first. */
-const ROWS_PER_MS = 10
+const ROWS_PER_MS = 20
 const GATHERED_PER_MS = 1
 
 /**

@@ -10,7 +10,7 @@ export interface ServerCpu {
   backendMs(pid: number): number
   /** Of all the server's processes so far, also of those that have ended. */
   serverMs(): number
-  /** Bytes of memory that this backend shares with nobody. */
+  /** Bytes of memory that this backend shares with nobody; not a number: only its owner may see them. */
   backendBytes(pid: number): number
 }
 
@@ -26,7 +26,6 @@ export async function openServerCpu(session: pg.Client): Promise<ServerCpu | und
     const { parent } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'))
     const cpu: ServerCpu = { backendMs, serverMs: () => familyMs(parent), backendBytes }
     cpu.backendMs(pid)
-    cpu.backendBytes(pid)
     return cpu
   } catch {
     return undefined
@@ -38,7 +37,11 @@ function backendMs(pid: number): number {
 }
 
 function backendBytes(pid: number): number {
-  return parsePrivateBytes(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))
+  try {
+    return parsePrivateBytes(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))
+  } catch {
+    return Number.NaN
+  }
 }
 
 function familyMs(parent: number): number {

@@ -7,6 +7,9 @@ it('is what is asked for, else what is usual', () => {
   const options = readFleetOptions({ processes: '20', leases: '100', sessions: true, ttl: '3000' })
   expect(options).toEqual({ ...DEFAULTS, processes: 20, leases: 100, isBySession: true, ttlMs: 3000 })
   expect(describeFleet(options)).toBe('20 × 100 by session, TTL 3 s')
+  expect(describeFleet({ ...DEFAULTS, connections: 64, following: 'poll' })).toBe(
+    '10,000 × 1 by `renew_leases`, and as many candidates that poll, 64 connections',
+  )
 })
 
 it.each([

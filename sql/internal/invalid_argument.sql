@@ -6,7 +6,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RAISE EXCEPTION USING
-    MESSAGE = format('Invalid %s, got %s', message, coalesce(got, 'null')), ERRCODE = 'invalid_parameter_value', HINT = hint;
+    MESSAGE = format('Invalid %s, got %s', message, coalesce(got, 'null')), ERRCODE = 'invalid_parameter_value', HINT = coalesce(hint, '');
 END
 $$;
 COMMENT ON FUNCTION elect.invalid_argument(text, text, text) IS

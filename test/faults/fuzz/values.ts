@@ -8,6 +8,7 @@ export interface Known {
     readonly token: string
     readonly holder: string | null
   }[]
+  readonly sessions: readonly string[]
   readonly roles: readonly string[]
   readonly tables: readonly string[]
   /** Intervals can be infinite from PostgreSQL 17 on. */
@@ -112,6 +113,8 @@ const MOMENTS = [
   '294276-12-31 23:59:59.999999',
 ]
 
+const UUIDS = ['00000000-0000-0000-0000-000000000000', 'ffffffff-ffff-ffff-ffff-ffffffffffff']
+
 const LENGTHS = [0, 1, 1, 2, 2, 3, 5, 40]
 
 export class Values {
@@ -167,6 +170,8 @@ export class Values {
         return name === 'partitions' ? this.pick(['-1', '0', '1', '7', '1000']) : this.pick(INTEGERS)
       case 'bigint':
         return this.#bigint()
+      case 'uuid':
+        return this.#uuid()
       case 'boolean':
         return this.pick(['true', 'false'])
       case 'jsonb':
@@ -204,6 +209,12 @@ export class Values {
     if (this.chance(0.2)) return this.pick(BIGINTS)
     const { token } = this.#subject ?? this.pick(this.#known.leases) ?? { token: this.pick(BIGINTS) }
     return this.chance(0.9) ? token : String(BigInt.asIntN(64, BigInt(token) + BigInt(this.pick([-1, 1]))))
+  }
+
+  #uuid(): string | null {
+    const { sessions } = this.#known
+    if (sessions.length === 0 || this.chance(0.1)) return this.pick([...UUIDS, null])
+    return this.pick(sessions)
   }
 
   #array(name: string, type: string): Value {

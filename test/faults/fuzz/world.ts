@@ -22,7 +22,8 @@ const FINGERPRINT = `
       EXECUTE source INTO part;
       parts := concat(parts, ' ', coalesce(part, '-'));
     END LOOP;
-    RETURN concat(parts,
+    RETURN concat(
+      CASE WHEN EXISTS (SELECT FROM elect.sessions s WHERE s.expires_at <= clock_timestamp() + interval '1 second') THEN 'ends' END, parts,
       ' ', (SELECT md5(string_agg(concat(p.oid, p.proacl), ',' ORDER BY p.oid)) FROM pg_proc p WHERE p.pronamespace = 'elect'::regnamespace),
       ' ', (SELECT md5(string_agg(concat(t.tgrelid, t.tgname, t.tgenabled), ',' ORDER BY t.oid)) FROM pg_trigger t),
       ' ', (SELECT md5(string_agg(concat(l.classid, '.', l.objid, l.mode), ',' ORDER BY l.classid, l.objid, l.mode))
@@ -40,7 +41,7 @@ export class World {
   /** Whether nobody has been given rights, or lost them, since they were given last. */
   areRightsKnown = false
   readonly #database: TestDatabase
-  #known: Known = { leases: [], roles: [], tables: [], hasInfiniteIntervals: false }
+  #known: Known = { leases: [], sessions: [], roles: [], tables: [], hasInfiniteIntervals: false }
 
   private constructor(database: TestDatabase, superuser: pg.Client, roles: Record<Kind, string>) {
     this.#database = database
@@ -79,6 +80,7 @@ export class World {
     )
     world.#known = {
       leases: [],
+      sessions: [],
       roles: Object.values(roles),
       tables: ['plain', 'parted', 'part', 'foreign_owned', 'looked', 'counted', 'plain_i'].map(
         (table) => `public.${table}`,
@@ -125,7 +127,10 @@ export class World {
     const { rows } = await this.superuser.query<Known['leases'][number]>(
       'SELECT name, token::text AS token, holder FROM elect.leases ORDER BY name LIMIT 50',
     )
-    return { ...this.#known, leases: rows }
+    const sessions = await this.superuser.query<{ session: string }>(
+      'SELECT session FROM elect.sessions ORDER BY opened_at DESC LIMIT 4',
+    )
+    return { ...this.#known, leases: rows, sessions: sessions.rows.map(({ session }) => session) }
   }
 
   async close(): Promise<void> {

@@ -41,6 +41,30 @@ const stepFunctions = `
     WHERE lease = line AND candidate = holder;
   END
   $$;
+  CREATE FUNCTION public.expire_session(id uuid) RETURNS void LANGUAGE plpgsql AS $$
+  BEGIN
+    UPDATE elect.sessions
+    SET renewed_at = clock_timestamp() - interval '2 hours', expires_at = clock_timestamp() - interval '1 hour'
+    WHERE session = id AND expires_at > clock_timestamp();
+  END
+  $$;
+  CREATE FUNCTION public.unexpire_session(id uuid) RETURNS void LANGUAGE plpgsql AS $$
+  BEGIN
+    UPDATE elect.sessions SET renewed_at = clock_timestamp(), expires_at = clock_timestamp() + ttl
+    WHERE session = id AND expires_at <= clock_timestamp();
+  END
+  $$;
+  CREATE FUNCTION public.attempt(command text) RETURNS TABLE (answer jsonb, code text) LANGUAGE plpgsql AS $$
+  BEGIN
+    EXECUTE 'SELECT to_jsonb(c) FROM (' || command || ') AS c' INTO answer;
+    code := '00000';
+    RETURN NEXT;
+  EXCEPTION
+    WHEN OTHERS THEN
+      code := SQLSTATE;
+      RETURN NEXT;
+  END
+  $$;
   CREATE FUNCTION public.proves(name text, token bigint) RETURNS text LANGUAGE plpgsql AS $$
   BEGIN
     PERFORM elect.assert_lease(name, token);

@@ -1,6 +1,6 @@
 /**
  * Waiting for a lease, in line: a candidate asks once and is given a place; from then on it is told. It asks again when the lease runs
- * out, when its place is gone, or when an attempt has failed.
+ * out, when its place is gone, or when an attempt has failed. Each refresh of its place says how it stands, and puts off its next look.
  */
 import { isTransient } from './errors.ts'
 import { keepOpen, type LeaseContext, type LeaseRequest } from './holding.ts'
@@ -46,8 +46,18 @@ export async function waitForLease(
   signal: AbortSignal,
   changed = new Wakeup(context.clock),
 ): Promise<Lease> {
-  const { random, line, logger } = context
+  const { random, line, logger, clock } = context
   const { name, holder, timing } = request
+  const nowMs = () => clock.now().monotonicMs
+  let lookAtMs = 0
+  const stands = (candidacy: Candidacy) => {
+    if (candidacy.rank === 0 && mustAsk(candidacy, request)) changed.wake()
+    if (!isInLine) return
+    const nextAtMs = nowMs() + nextAttemptInMs(candidacy, holder, timing, random)
+    // Where nobody holds it, never put off: at each refresh, that would be for good.
+    lookAtMs = candidacy.holder === null ? Math.min(lookAtMs, nextAtMs) : nextAtMs
+    changed.cut()
+  }
   let isAsked = false
   let giveUpPlace: (() => void) | undefined
   let isInLine = false
@@ -72,7 +82,8 @@ export async function waitForLease(
           { lease: name, holder: outcome.holder, rank: outcome.rank, delayMs },
           'waiting for a lease',
         )
-        if (outcome.rank !== null) giveUpPlace ??= line.keep({ name, holder, timing, wake: changed.wake })
+        if (outcome.rank !== null)
+          giveUpPlace ??= line.keep({ name, holder, timing, wake: changed.wake, stands })
         // Asked to be told in a session that is not the one any more.
         if (line.backend !== backend) line.moved()
       } catch (error) {
@@ -83,7 +94,10 @@ export async function waitForLease(
       }
       const isDeaf = giveUpPlace !== undefined && !line.isHeard
       const deafMs = Math.min(DEAF_LOOK_MS, timing.ttlMs * DEAF_LOOK_PART)
-      await changed.wait(isDeaf ? Math.min(delayMs, deafMs) : delayMs, signal)
+      lookAtMs = nowMs() + (isDeaf ? Math.min(delayMs, deafMs) : delayMs)
+      let isWoken: boolean
+      do isWoken = await changed.wait(lookAtMs - nowMs(), signal)
+      while (!isWoken && !signal.aborted && nowMs() < lookAtMs)
     }
   } catch (error) {
     // Its place, or what it was handed meanwhile, need not keep the others out.

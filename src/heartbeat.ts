@@ -60,6 +60,8 @@ export interface Refreshable {
   readonly timing: Timing
   /** The session that is to be told of a hand-off; undefined: the one that asks. The same for all places at any time. */
   readonly backend?: number | undefined
+  /** By which to refresh it, where only places are due; the same for all places at any time. Default: the one given. */
+  askingBy?(executor: Executor): Executor
   /** How it stands, as the database has answered. */
   stands(candidacy: Candidacy): void
 }
@@ -225,7 +227,9 @@ export class Heartbeat implements LeaseHeartbeat {
     const timeoutMs = Math.min(...[...leases, ...places].map(({ timing }) => timing.queryTimeoutMs))
     const sentAt = clock.now()
     const told = places[0]?.backend
-    const { renewed: answers, stand } = await beat(executor, leases, places, { timeoutMs })
+    // No lease depends on what else is asked along with a refresh.
+    const by = leases.length === 0 ? (places[0]?.askingBy?.(executor) ?? executor) : executor
+    const { renewed: answers, stand } = await beat(by, leases, places, { timeoutMs })
     for (const [place, lease] of leases.entries()) {
       const answer = answers[place]
       if (answer?.granted === true) {

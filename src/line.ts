@@ -6,7 +6,7 @@
  */
 import type { Heartbeat, Refreshable } from './heartbeat.ts'
 import type { Notifier } from './notifier.ts'
-import type { Candidacy } from './queries.ts'
+import type { Candidacy, Executor } from './queries.ts'
 import type { Timing } from './timing.ts'
 
 /** A candidate that waits. */
@@ -16,6 +16,8 @@ export interface Waiting {
   readonly timing: Timing
   /** Something concerns it: it should look how it stands. */
   readonly wake: () => void
+  /** So it stood when its place was refreshed: as good as a look. */
+  readonly stands: (candidacy: Candidacy) => void
 }
 
 export class Line {
@@ -37,6 +39,11 @@ export class Line {
   /** The session that is to be told of hand-offs; undefined: the one that asks. */
   get backend(): number | undefined {
     return this.#notifier.backend
+  }
+
+  /** By which to refresh the places: see {@link Notifier.lookingBy}. */
+  askingBy(executor: Executor): Executor {
+    return this.#notifier.lookingBy(executor)
   }
 
   /** Keeps the place that the candidate was given. @returns ends it, here; the database is told by `leaveQueue`. */
@@ -77,25 +84,33 @@ class Place implements Refreshable {
   readonly name: string
   readonly holder: string
   readonly timing: Timing
-  readonly wake: () => void
+  readonly #waiting: Waiting
   readonly #line: Line
 
-  constructor({ name, holder, timing, wake }: Waiting, line: Line) {
+  constructor(waiting: Waiting, line: Line) {
+    this.#waiting = waiting
     this.#line = line
-    this.name = name
-    this.holder = holder
-    this.timing = timing
-    this.wake = wake
+    this.name = waiting.name
+    this.holder = waiting.holder
+    this.timing = waiting.timing
   }
 
   get backend(): number | undefined {
     return this.#line.backend
   }
 
-  stands({ granted, rank }: Candidacy): void {
-    // Granted: the word of it was not heard. No rank: its place is gone. The first looks, in case there is room that nobody told of.
-    // Deaf since its last look: it has begun too long a wait.
-    if (granted === true || rank === null || rank === 0 || !this.#line.isHeard) this.wake()
+  askingBy(executor: Executor): Executor {
+    return this.#line.askingBy(executor)
+  }
+
+  wake(): void {
+    this.#waiting.wake()
+  }
+
+  stands(candidacy: Candidacy): void {
+    // Granted: the word of it was not heard. No rank: its place is gone. Deaf since its last look: it has begun too long a wait.
+    if (candidacy.granted === true || candidacy.rank === null || !this.#line.isHeard) this.wake()
+    else this.#waiting.stands(candidacy)
   }
 }
 

@@ -16,8 +16,13 @@ export class Wakeup {
     this.#resume?.()
   }
 
+  /** Ends the wait under way, if there is one, as if its delay were over. */
+  cut(): void {
+    this.#resume?.()
+  }
+
   /**
-   * Waits until {@link wake} is called, the delay is over, or the signal aborts, whichever comes first. Never rejects.
+   * Waits until {@link wake} or {@link cut} is called, the delay is over, or the signal aborts, whichever comes first. Never rejects.
    *
    * @returns whether it was woken, rather than timed out or aborted.
    */

@@ -2,8 +2,25 @@ import { describe, expect, test } from 'vitest'
 import { candidate, held, inLine, timesOf, unhear } from './support/candidate.ts'
 import { ModelLeases } from './support/model-leases.ts'
 import { connectionLost } from './support/pg-errors.ts'
+import { vacantRow, waitingRow } from './support/rows.ts'
 import { StubClock } from './support/stub-clock.ts'
 import { StubProcess } from './support/stub-process.ts'
+
+/** One who stands in line as a test says. */
+async function standing(stands: { rank: number; expiresAtMs: number | null }, ttlMs = 15_000) {
+  const process = new StubProcess({ ttlMs })
+  const { clock, database } = process
+  const asIt = () => {
+    const { rank, expiresAtMs } = stands
+    const expiresInMs = (expiresAtMs ?? 0) - clock.trueMs
+    // Then somebody else has it.
+    return [waitingRow(rank, 'other', expiresAtMs === null ? null : expiresInMs > 0 ? expiresInMs : 600_000)]
+  }
+  for (const name of ['acquire_lease', 'get_candidacy', 'refresh_candidates']) database.always(name, asIt)
+  candidate(process)
+  await clock.settle()
+  return { process, stands }
+}
 
 describe('a candidate that has a place in line', () => {
   test('looks instead of asking, and refreshes its place, for as long as it waits', async () => {
@@ -11,21 +28,58 @@ describe('a candidate that has a place in line', () => {
     await clock.advance(300_000)
     expect(timesOf(first.process, 'acquire_lease')).toEqual([0])
     expect(model.line.candidates('job')).toEqual(['candidate 0'])
-    // A beat each 4.75 s, of which the first one looks as well, and a look at each expiry that was foreseen.
+    // A beat each 4.75 s. The look is the one with which listening began: each refresh says how it stands, and that is as good.
     expect(timesOf(first.process, 'refresh_candidates').length).toBe(63)
-    expect(timesOf(first.process, 'get_candidacy').length).toBeLessThanOrEqual(63 + 300 / 10)
+    expect(timesOf(first.process, 'get_candidacy')).toEqual([0])
     expect(first.process.log.complaints).toEqual([])
   })
 
-  test("behind two looks no more than at each expiry, and listens to its session's channel alone", async () => {
+  test("behind two looks no more either, and listens to its session's channel alone", async () => {
     const { clock, all } = await inLine(5)
     await clock.advance(300_000)
     for (const { process } of all.slice(2)) {
-      expect(timesOf(process, 'get_candidacy').length).toBeLessThanOrEqual(31)
+      expect(timesOf(process, 'get_candidacy')).toEqual([0])
       expect(timesOf(process, 'listen_here')).toEqual([0])
       expect(timesOf(process, 'listen')).toEqual([])
       expect(timesOf(process, 'unlisten')).toEqual([])
     }
+  })
+
+  test('of a lease that nobody renews, as it does not expire, does not look either', async () => {
+    const { process } = await standing({ rank: 3, expiresAtMs: null })
+    await process.clock.advance(150_000)
+    expect(timesOf(process, 'refresh_candidates').length).toBeGreaterThanOrEqual(30)
+    expect(timesOf(process, 'get_candidacy')).toEqual([0])
+  })
+
+  test('that is second looks between its refreshes, in case the first was handed the lease and is dead', async () => {
+    const { process } = await standing({ rank: 1, expiresAtMs: 600_000 })
+    await process.clock.advance(9499)
+    // From the first look on, and from the refresh at 4,750.
+    expect(timesOf(process, 'get_candidacy')).toEqual([0, 1500, 3000, 4500, 6250, 7750, 9250])
+  })
+
+  test.each([
+    ['sooner, as it ends sooner', { rank: 2, expiresAtMs: 6000 }, 6502],
+    ['sooner, as it is first now', { rank: 0, expiresAtMs: 20_000 }, 20_002],
+    ['later, as it was renewed', { rank: 2, expiresAtMs: 40_000 }, 40_502],
+  ])('learns by a refresh that it is to look %s', async (_when, then, atMs) => {
+    const { process, stands } = await standing({ rank: 2, expiresAtMs: 20_000 })
+    await process.clock.advance(4000)
+    Object.assign(stands, then)
+    await process.clock.advance(atMs - 4001)
+    expect(timesOf(process, 'get_candidacy')).toEqual([0])
+    await process.clock.advance(1)
+    expect(timesOf(process, 'get_candidacy')).toEqual([0, atMs])
+  })
+
+  test('does not put off its turn at a vacant lease at each refresh, however often they come', async () => {
+    const { process } = await standing({ rank: 1, expiresAtMs: 20_000 }, 300)
+    process.database.always('refresh_candidates', [vacantRow(1)])
+    process.database.always('get_candidacy', [vacantRow(1)])
+    await process.clock.advance(1000)
+    expect(timesOf(process, 'refresh_candidates').length).toBeGreaterThan(8)
+    expect(timesOf(process, 'acquire_lease').length).toBeGreaterThan(1)
   })
 
   test('is handed the lease at its release, in the order of priority and arrival', async () => {

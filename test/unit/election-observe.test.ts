@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import type { LeadershipChange } from '../../src/election.ts'
+import { Election, type LeadershipChange } from '../../src/election.ts'
+import { Notifier } from '../../src/notifier.ts'
 import { channelOf } from './support/model-leases.ts'
 import { connectionLost, serverError } from './support/pg-errors.ts'
+import { ALMOST_ONE, seededRandom } from './support/random.ts'
 import { StubProcess } from './support/stub-process.ts'
 
 const TTL_MS = 600_000
@@ -137,6 +139,64 @@ describe('an observer', () => {
     expect(state.error).toBe(error)
     await process.clock.settle()
     expect(process.clock.pendingTimers).toBe(0)
+  })
+})
+
+describe('an idle observer', () => {
+  const TTLS = 20
+  const LISTEN_CHECK_TTLS = 1.1
+
+  /** As many as `count` of them in one client whose connection is asked whether it listens, and what they ask from the second TTL on. */
+  async function idle({ count = 1, expiresInMs = null as number | null, random = () => 0.5 as number }) {
+    const process = new StubProcess({ random })
+    const { clock, database, timing, context } = process
+    const { ttlMs, queryTimeoutMs: timeoutMs, retryIntervalMs } = timing
+    const check = { intervalMs: LISTEN_CHECK_TTLS * ttlMs, timeoutMs }
+    const notifier = new Notifier(database, { ...context, retryIntervalMs, pollIntervalMs: 1000, check })
+    database.always('get_channels', [{ channel: channelOf('job') }])
+    if (expiresInMs !== null) process.model.acquire('job', 'one', expiresInMs)
+    for (let each = 0; each < count; each++) {
+      const resolved = { timing, metadata: undefined, priority: 0, takeover: 'expiry' as const }
+      const changes = new Election({ ...context, notifier }, 'job', resolved).observe()
+      void (async () => {
+        for await (const _ of changes);
+      })()
+    }
+    await clock.advance(ttlMs / 2)
+    const before = database.calls.length
+    await clock.advance(TTLS * ttlMs)
+    const calls = database.calls.slice(before)
+    const statements = new Set(calls.map(({ statement }) => statement)).size
+    const checks = calls.filter(({ name }) => name === 'get_channels').length
+    return { statements, checks, process }
+  }
+
+  test.each([
+    ['smallest', () => 0],
+    ['largest', () => ALMOST_ONE],
+    ['any', seededRandom(3)],
+  ])(
+    'asks one thing a TTL, and that tells whether it still listens: with the %s random numbers',
+    async (_which, random) => {
+      const { statements, checks } = await idle({ random })
+      expect(statements).toBeLessThanOrEqual(TTLS)
+      expect(statements).toBeGreaterThanOrEqual(TTLS - 1)
+      expect(checks).toBe(statements)
+    },
+  )
+
+  test('shares that with all others of its client', async () => {
+    const { statements, checks } = await idle({ count: 10 })
+    expect(statements).toBeLessThanOrEqual(10 * TTLS)
+    expect(checks).toBeGreaterThanOrEqual(TTLS - 1)
+  })
+
+  test('of a lease that ends long after is asked about listening alone', async () => {
+    const { statements, checks, process } = await idle({ expiresInMs: TTL_MS * 10 })
+    expect(checks).toBe(statements)
+    expect(statements).toBeLessThanOrEqual(TTLS / LISTEN_CHECK_TTLS)
+    expect(statements).toBeGreaterThanOrEqual(TTLS / LISTEN_CHECK_TTLS / 1.1 - 1)
+    expect(process.database.callsOf('get_lease').length).toBeLessThanOrEqual(2)
   })
 })
 

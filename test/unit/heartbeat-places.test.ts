@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Heartbeat, type Refreshable, type Renewable } from '../../src/heartbeat.ts'
-import type { Candidacy, LeaseAnswer } from '../../src/queries.ts'
+import type { Candidacy, Executor, LeaseAnswer } from '../../src/queries.ts'
 import { resolveTiming, type TimingOptions } from '../../src/timing.ts'
 import { connectionLost } from './support/pg-errors.ts'
 import { RecordingLog } from './support/recording-log.ts'
@@ -245,5 +245,26 @@ describe('a place that was given up', () => {
     await clock.advance(60_000)
     expect(refreshTimes()).toEqual([BEAT_MS])
     expect(clock.pendingTimers).toBe(0)
+  })
+})
+
+describe('a refresh', () => {
+  test('is asked by way of what its place says, unless leases are renewed with it', async () => {
+    const { clock, database, lease, place, add } = setUp()
+    const asked: string[] = []
+    const askingBy = (executor: Executor): Executor => ({
+      execute: (query, options) => {
+        asked.push(query.sql)
+        return executor.execute(query, options)
+      },
+    })
+    add({ ...place('ada'), askingBy }, { ...place('bob'), askingBy })
+    await clock.advance(BEAT_MS)
+    expect(asked).toEqual([database.calls[0]?.sql])
+    add(lease('job'))
+    await clock.advance(BEAT_MS)
+    expect(database.callsOf('refresh_candidates')).toHaveLength(2)
+    expect(database.callsOf('renew_leases')).toHaveLength(1)
+    expect(asked).toHaveLength(1)
   })
 })

@@ -28,11 +28,18 @@ function setUp() {
   const line = new Line(heartbeat, notifier)
   const timing = resolveTiming({ ttlMs: 15_000 })
   const woken: string[] = []
+  const told: [holder: string, rank: number | null][] = []
   const keep = (name: string, holder: string) =>
-    line.keep({ name, holder, timing, wake: () => void woken.push(holder) })
+    line.keep({
+      name,
+      holder,
+      timing,
+      wake: () => void woken.push(holder),
+      stands: ({ rank }) => void told.push([holder, rank]),
+    })
   const tell = (message: string, channel = CHANNEL) => database.emit('notified', channel, message)
   const refreshed = () => database.callsOf('refresh_candidates').map((call) => call.arguments.holders)
-  return { clock, database, line, woken, keep, tell, refreshed }
+  return { clock, database, line, woken, told, keep, tell, refreshed }
 }
 
 /** Two who wait for one lease, one who waits for another, and nobody woken yet. */
@@ -135,12 +142,16 @@ describe('a place', () => {
     ['was granted the lease, and the word of it was lost', { ...grantedRow(5, 'bob'), rank: 2 }],
     ['has no place any more', { ...waitingRow(0), rank: null }],
     ['stands before a lease that nobody holds, without a place', vacantRow()],
-    ['is first: there may be room that nobody told of', waitingRow(0)],
   ])('wakes a candidate that %s', async (_what, row) => {
-    const { clock, database, woken } = await inLine()
-    database.next('refresh_candidates', [waitingRow(3), row, waitingRow(1)])
+    const { clock, database, woken, told } = await inLine()
+    database.next('refresh_candidates', [waitingRow(3), row, waitingRow(0)])
     await clock.advance(BEAT_MS)
     expect(woken).toEqual(['bob'])
+    // The others are told how they stand, and see for themselves.
+    expect(told).toEqual([
+      ['ada', 3],
+      ['cyd', 0],
+    ])
   })
 
   test('that is given up is neither refreshed nor woken, and the others are', async () => {

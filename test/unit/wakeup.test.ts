@@ -55,6 +55,19 @@ describe('a wait', () => {
     expect(clock.pendingTimers).toBe(0)
   })
 
+  test('is over when it is cut short, which is no wake, and does nothing to the next one', async () => {
+    const clock = new StubClock()
+    const wakeup = new Wakeup(clock)
+    wakeup.cut()
+    const wait = waiting(wakeup, 100)
+    await clock.settle()
+    expect(wait.outcome).toBe('waits')
+    wakeup.cut()
+    await clock.settle()
+    expect(wait.outcome).toBe(false)
+    expect(clock.pendingTimers).toBe(0)
+  })
+
   test('leaves no listener at its signal', async () => {
     const clock = new StubClock()
     const { signal } = new AbortController()

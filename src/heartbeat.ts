@@ -234,7 +234,8 @@ export class Heartbeat implements LeaseHeartbeat {
       const answer = answers[place]
       if (answer?.granted === true) {
         lease.extended(sentAt, answer.expiresInMs)
-        this.#schedule(lease, this.#nextBeatAtMs(lease))
+        // From the sending, as its trust: counted from a slow answer, it could miss the beat of the others for ever.
+        this.#schedule(lease, this.#nextBeatAtMs(lease, sentAt.monotonicMs))
       } else if (answer?.granted === false) {
         this.#dueAtMs.delete(lease)
         lease.refused(answer)

@@ -82,6 +82,17 @@ describe('a busy process', () => {
 })
 
 describe('a beat', () => {
+  test('is counted from when the one before was sent, however long its answer took', async () => {
+    const { clock, database, heartbeat, lease, beatTimes } = setUp()
+    heartbeat.add(lease('slow'))
+    const held = database.hold('renew_leases')
+    await clock.advance(5000)
+    await clock.advance(300)
+    ;(await held).answer(grantedRow(1))
+    await clock.advance(6000)
+    expect(beatTimes()).toEqual([5000, 10_000])
+  })
+
   test('renews a thousand leases by one statement', async () => {
     const { clock, heartbeat, lease, beats } = setUp({ random: seededRandom(1) })
     const leases = Array.from({ length: 1000 }, (_, place) => lease(`lease ${place}`))

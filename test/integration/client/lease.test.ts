@@ -110,9 +110,9 @@ describe('one client with 1,000 leases', () => {
     const { client } = openClient(own, { ttlMs: 60_000, renewIntervalMs: 2_000 })
     await Promise.all(Array.from({ length: 1_000 }, (_, i) => client.acquire(`lease-${i}`)))
 
-    // Each statement reads the clock once: rows renewed by the same one bear the same moment.
+    // Each statement is a transaction: rows renewed by the same one bear its number.
     const look = async () => {
-      const text = `SELECT count(*)::int AS leases, count(DISTINCT renewed_at)::int AS statements,
+      const text = `SELECT count(*)::int AS leases, count(DISTINCT xmin::text)::int AS statements,
         max(renewed_at)::text AS beat, bool_and(version > token) AS renewed FROM elect.leases`
       return (await session.query(text)).rows[0]
     }

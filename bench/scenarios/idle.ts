@@ -13,7 +13,7 @@ import { walPosition } from '../harness/wal.ts'
 const COUNT = 100
 /** All at once would have their first requests wait for each other. */
 const COUNT_AT_ONCE = 10
-/** At least three seconds: below that, a silent connection is looked at more often, in terms of the TTL, than by default. */
+/** At least a second: below that, a connection is asked less often, in terms of the TTL, than by default whether it still listens. */
 const TTL_MS = 3000
 const STATEMENTS = 'statements each a TTL'
 const WAL = 'WAL bytes a TTL'
@@ -100,7 +100,7 @@ const campaign: Wait = async (elect, name, begun, signal) => {
   await elected
 }
 
-/** The least of the windows: the server writes something of its own now and then. */
+/** The least of the windows: the server writes something of its own now and then (what runs, once in 15 s at most). */
 const leastWal: Told = {
   figure: WAL,
   over: (rounds) => Math.min(...rounds.flatMap((round) => round[WAL] ?? [])),
@@ -118,7 +118,7 @@ export const idle: Scenario = {
     {
       name: 'followers',
       how: 'election.observe(): they are told of changes',
-      open: (bench) => waiting(bench, 'idle followers', observe, bench.isQuick ? 1 : 2),
+      open: (bench) => waiting(bench, 'idle followers', observe, 2),
     },
     {
       name: 'candidates',

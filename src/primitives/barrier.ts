@@ -55,14 +55,14 @@ export class Barrier {
   async wait(options: WaitOptions = {}): Promise<void> {
     requireKnownKeys('the options of a barrier', options, WAIT_KEYS)
     requireWait(options)
-    const { executor, timing } = this.#context
+    const { timing } = this.#context
     const name = this.name
     await withinTime(this.#context, name, options, async (stop) => {
       const raised = looks(this.#context, {
         name,
         timing,
         stop,
-        look: (asking) => getLeaseState(executor, name, asking),
+        look: (asking, executor) => getLeaseState(executor, name, asking),
         expiresInMs: ({ lease, graceMs }) => lease?.expiresInMs ?? graceMs,
       })
       for await (const barrier of raised) {

@@ -79,8 +79,8 @@ export class DoubleBarrier {
         timing,
         stop,
         // Those with larger tokens gather for the next time.
-        look: async (asking) =>
-          (await getShares(this.#context.executor, name, asking)).filter(({ token }) => token <= openedToken),
+        look: async (asking, executor) =>
+          (await getShares(executor, name, asking)).filter(({ token }) => token <= openedToken),
         expiresInMs: (shares) => earliest(shares.map(({ expiresInMs }) => expiresInMs)),
       })
       for await (const shares of others) {

@@ -2,7 +2,7 @@ import type { WaitOptions } from '../acquire.ts'
 import { requireMetadata } from '../arguments.ts'
 import type { Lease } from '../lease.ts'
 import type { LeaseOptions } from '../options.ts'
-import type { ExecuteOptions, Metadata } from '../queries.ts'
+import type { ExecuteOptions, Executor, Metadata } from '../queries.ts'
 import { getShares, type ShareInfo } from '../share-queries.ts'
 import { MEMBER, type PrimitiveContext, Shares } from './context.ts'
 import { earliest, looks } from './looks.ts'
@@ -70,7 +70,7 @@ export class Group {
       name: this.name,
       timing: this.#shares.timing,
       stop: options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]),
-      look: (asking) => this.#read(asking),
+      look: (asking, executor) => this.#read(asking, executor),
       expiresInMs: (members) => earliest(members.map(({ expiresInMs }) => expiresInMs)),
     })
     for await (const members of seen) {
@@ -83,8 +83,8 @@ export class Group {
     }
   }
 
-  async #read(options?: ExecuteOptions): Promise<Member[]> {
-    return (await getShares(this.#context.executor, this.name, options)).map(toMember)
+  async #read(options?: ExecuteOptions, executor: Executor = this.#context.executor): Promise<Member[]> {
+    return (await getShares(executor, this.name, options)).map(toMember)
   }
 }
 

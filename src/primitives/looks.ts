@@ -5,7 +5,7 @@
 import { isTransient } from '../errors.ts'
 import { jittered } from '../jitter.ts'
 import { describeError } from '../logger.ts'
-import type { ExecuteOptions } from '../queries.ts'
+import type { ExecuteOptions, Executor } from '../queries.ts'
 import type { Timing } from '../timing.ts'
 import { Wakeup } from '../wakeup.ts'
 import type { PrimitiveContext } from './context.ts'
@@ -15,7 +15,8 @@ export interface Looking<T> {
   /** The lease or shared lease whose notifications say that something may have changed. */
   readonly name: string
   readonly timing: Timing
-  readonly look: (options: ExecuteOptions) => Promise<T>
+  /** Looks by that executor, which is the client's, and finds out by the way whether its session still listens. */
+  readonly look: (options: ExecuteOptions, executor: Executor) => Promise<T>
   /** Milliseconds until something of it runs out, unless it is renewed. Null: nothing does. */
   readonly expiresInMs: (seen: T) => number | null
   /** Ends the looking, without an error. */
@@ -35,21 +36,23 @@ export async function* looks<T>(
   { name, timing, look, expiresInMs, stop, changed = new Wakeup(context.clock) }: Looking<T>,
 ): AsyncGenerator<T, void, undefined> {
   const { notifier, random, logger } = context
+  const executor = notifier.lookingBy(context.executor)
   if (stop.aborted) return
   const unwatch = notifier.watch(name, changed.wake)
   try {
     for (;;) {
       let seen: { what: T } | undefined
       try {
-        seen = { what: await look({ timeoutMs: timing.queryTimeoutMs }) }
+        seen = { what: await look({ timeoutMs: timing.queryTimeoutMs }, executor) }
       } catch (error) {
         if (!stop.aborted && !isTransient(error)) throw error
         logger.info({ lease: name, error: describeError(error) }, 'cannot look now, trying again')
       }
       if (stop.aborted) return
       // A look now and then makes up for a notification that the server left out.
-      let delayMs = jittered(seen === undefined ? timing.retryIntervalMs : timing.ttlMs, random, 0.5)
-      if (seen !== undefined) {
+      let delayMs = jittered(timing.ttlMs, random)
+      if (seen === undefined) delayMs = jittered(timing.retryIntervalMs, random, 0.5)
+      else {
         yield seen.what
         const expiryMs = expiresInMs(seen.what)
         if (expiryMs !== null) delayMs = Math.min(delayMs, expiryMs + EXPIRY_GRACE_MS + random() * SPREAD_MS)

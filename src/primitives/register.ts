@@ -1,5 +1,11 @@
 import { requireKnownKeys, requireName, requireSignal, requireValue, requireVersion } from '../arguments.ts'
-import { compareAndSwap, compareAndSwapVersion, type ExecuteOptions, getLease } from '../queries.ts'
+import {
+  compareAndSwap,
+  compareAndSwapVersion,
+  type ExecuteOptions,
+  type Executor,
+  getLease,
+} from '../queries.ts'
 import { requireDuration, TTL_MS_MAX, TTL_MS_MIN } from '../timing.ts'
 import type { PrimitiveContext } from './context.ts'
 import { looks } from './looks.ts'
@@ -109,7 +115,7 @@ export class Register {
     requireWatch(options)
     const { closing, timing } = this.#context
     const stop = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal])
-    const look = (asking: ExecuteOptions) => this.#read(asking)
+    const look = (asking: ExecuteOptions, executor: Executor) => this.#read(asking, executor)
     const expiresInMs = (read: Awaited<ReturnType<typeof look>>) => read?.seen.expiresInMs ?? null
     let told: number | null | undefined
     for await (const read of looks(this.#context, { name: this.key, timing, look, expiresInMs, stop })) {
@@ -121,8 +127,11 @@ export class Register {
   }
 
   /** With the token: every write of another value has one of its own, and every write after the key was empty. */
-  async #read(options?: ExecuteOptions): Promise<{ token: number; seen: RegisterValue } | undefined> {
-    const lease = await getLease(this.#context.executor, this.key, options)
+  async #read(
+    options?: ExecuteOptions,
+    executor: Executor = this.#context.executor,
+  ): Promise<{ token: number; seen: RegisterValue } | undefined> {
+    const lease = await getLease(executor, this.key, options)
     if (lease === undefined) return undefined
     const { token, holder: value, version, expiresInMs } = lease
     return { token, seen: { value, version, expiresInMs } }

@@ -121,6 +121,14 @@ export const sqlSessions: readonly Mutant[] = [
     tests: ['test/sql/sessions-losses.test.ts'],
   },
   {
+    name: 'what-comes-back-in-a-batch-is-lost',
+    file: 'sql/functions/renew_leases.sql',
+    from: 'WHERE o.session = renew_leases.session AND o.name = l.name',
+    to: 'WHERE false AND o.name = l.name',
+    costs: 'a lease that left its session and came back is given up at each renewal',
+    tests: ['test/sql/sessions-losses.test.ts'],
+  },
+  {
     name: 'leaves-beside-a-renewal',
     file: 'sql/internal/lock_session.sql',
     from: 'FOR NO KEY UPDATE;',

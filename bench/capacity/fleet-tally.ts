@@ -98,7 +98,8 @@ export function shortcomings(figures: FleetFigures): string[] {
   if (counts.lapsed > 0) found.push(`${counts.lapsed} leases renewed past their deadline`)
   if (counts.timedOut > 0) found.push(`${counts.timedOut} beats given up`)
   if (counts.failed > 0) found.push(`${counts.failed} statements failed`)
-  if (reachedPerSecond < 0.95 * asked) {
+  // Those that have crashed do not ask, and a beat that takes longer puts off the next one: that much is not the server's.
+  if (reachedPerSecond < 0.9 * asked) {
     found.push(`${Math.round((100 * reachedPerSecond) / asked)} % of the statements`)
   }
   if (found.length > 0 && simulatorCores > 0.85) found.push('the simulation itself was at its limit')

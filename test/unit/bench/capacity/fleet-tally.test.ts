@@ -64,6 +64,8 @@ it('keeps up if nothing is lost, late, given up or left over', () => {
     '4 statements failed',
   ])
   expect(shortcomings({ ...good, reachedPerSecond: 1500 })).toEqual(['75 % of the statements'])
+  expect(shortcomings({ ...good, reachedPerSecond: 1790 })).toHaveLength(1)
+  expect(shortcomings({ ...good, reachedPerSecond: 1810 })).toEqual([])
 })
 
 it('says so where it was not the server that was too slow, but the simulation', () => {

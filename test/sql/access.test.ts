@@ -124,6 +124,12 @@ const onTheTable = [
   'SELECT * FROM elect.shared_leases',
   'UPDATE elect.shared_leases SET capacity = 1',
   'DELETE FROM elect.shared_leases',
+  'SELECT * FROM elect.sessions',
+  "UPDATE elect.sessions SET expires_at = 'infinity'",
+  'DELETE FROM elect.sessions',
+  'SELECT FROM elect.sessions FOR UPDATE',
+  'SELECT * FROM elect.session_losses',
+  'DELETE FROM elect.session_losses',
 ]
 
 async function expectNoTable(role: string): Promise<void> {

@@ -388,8 +388,15 @@ describe('in its grace', () => {
     await share('group', 'ada')
     await share('permits', 'ada', ", capacity => 2, ttl => '1 hour'")
     await share('documents', 'ada', ', exclusive => true')
-    await client.query("UPDATE elect.leases SET expires_at = clock_timestamp() WHERE part_of = 'permits'")
+    await share('permits', 'eve')
+    await client.query(
+      "UPDATE elect.leases SET expires_at = clock_timestamp() WHERE holder = 'ada' AND part_of = 'permits'",
+    )
     await promote()
+    // Whoever gives one back sweeps those that have run out.
+    await client.query(
+      "SELECT elect.release_lease(name, token) FROM elect.leases WHERE part_of = 'permits' AND holder = 'eve'",
+    )
     // It may be a lock of readers and a writer, whose first writer was lost.
     for (const name of ['group', 'documents', 'new permits']) {
       expect(await share(name, 'bob')).toMatchObject({ granted: false, expiresInMs: expect.any(Number) })

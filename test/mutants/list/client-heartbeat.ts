@@ -99,4 +99,12 @@ export const clientHeartbeat: readonly Mutant[] = [
     costs: 'one query without an answer costs the lease',
     tests: ['test/unit/timing.test.ts'],
   },
+  {
+    name: 'renewals-depend-on-what-is-asked-along',
+    file: 'src/heartbeat.ts',
+    from: 'leases.length === 0 ? (places[0]?.askingBy?.(executor) ?? executor) : executor',
+    to: 'places[0]?.askingBy?.(executor) ?? executor',
+    costs: 'a renewal fails with a question that no lease needs',
+    tests: ['test/unit/heartbeat-places.test.ts'],
+  },
 ]

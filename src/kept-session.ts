@@ -97,7 +97,9 @@ export class KeptSession {
   add(lease: KeptLease, withinMs: number): number {
     const sinceMs = this.#nowMs()
     const dueAtMs = Math.min(this.#nextBeatAtMs(), sinceMs + withinMs)
-    this.#leases.set(lease, { session: undefined, dueAtMs, sinceMs, mayBeBound: false })
+    // One that was lost here, and is its old holder's again under the same token, must not be given back any more.
+    const mayBeBound = this.#leftovers.settled(lease)
+    this.#leases.set(lease, { session: undefined, dueAtMs, sinceMs, mayBeBound })
     return dueAtMs
   }
 

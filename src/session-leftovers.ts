@@ -40,9 +40,9 @@ export class Leftovers {
     this.#all.set(keyOf({ name, token }), { name, token, isInUse, readyAtMs })
   }
 
-  /** The database has said that it is not held any more. */
-  settled(lease: HeldLease): void {
-    this.#all.delete(keyOf(lease))
+  /** The database has said that it is not held any more, or it is held here again. @returns whether it was one of them. */
+  settled(lease: HeldLease): boolean {
+    return this.#all.size > 0 && this.#all.delete(keyOf(lease))
   }
 
   /** The session that kept them is renewed no more: they expire with it. */

@@ -460,6 +460,18 @@ describe('what the session may keep though nobody holds it here', () => {
     expect(model.holding(lease.name)).toBeUndefined()
   })
 
+  test('is given back no more, if its holder has it again under the same token', async () => {
+    const { clock, model, process, leases, database } = await withLeases(2)
+    const [one] = leases as [Lease]
+    one.lose('it was lost here only')
+    const again = await process.lease(one.name, one.holder)
+    expect(again.token).toBe(one.token)
+    await clock.advance(4 * TTL_MS)
+    expect(database.callsOf('release_leases')).toEqual([])
+    expect(again.isHeld).toBe(true)
+    expect(model.holding(one.name)?.token).toBe(again.token)
+  })
+
   test('expires by itself, if its work does not stop', async () => {
     const { clock, model, leases } = await withLeases(2)
     const [one, other] = leases as [Lease, Lease]

@@ -21,8 +21,12 @@ export interface CandidacyContext extends LeaseContext {
   readonly line: Line
 }
 
-/** A lease that changes hands, or is in use by a guarded transaction, sends no word when that is over: look often. */
+/**
+ * A lease that changes hands, or is in use by a guarded transaction, sends no word when that is over: look often. At first very soon, for a
+ * change of hands takes as long as a commit, and others would go round meanwhile.
+ */
 const UNSETTLED_RETRY_MS = 100
+const UNSETTLED_FIRST_RETRY_MS = 3
 /** From an expiry to the first attempt: a timer, and the server's clock, can be that much early. */
 const EXPIRY_GRACE_MS = 2
 /** The database lets a candidate take a vacant lease this much later for each one that goes before it (`elect.is_turn`). */
@@ -61,6 +65,7 @@ export async function waitForLease(
   let isAsked = false
   let giveUpPlace: (() => void) | undefined
   let isInLine = false
+  let unsettledTimes = 0
   try {
     for (;;) {
       signal.throwIfAborted()
@@ -77,7 +82,8 @@ export async function waitForLease(
           return await unlessAborted(outcome, signal)
         }
         isInLine = outcome.rank !== null
-        delayMs = nextAttemptInMs(outcome, holder, timing, random)
+        unsettledTimes = isUnsettled(outcome) && !isInLine ? unsettledTimes + 1 : 0
+        delayMs = nextAttemptInMs(outcome, holder, timing, random, unsettledTimes)
         logger.debug(
           { lease: name, holder: outcome.holder, rank: outcome.rank, delayMs },
           'waiting for a lease',
@@ -137,13 +143,30 @@ async function unlessAborted(lease: Lease, signal: AbortSignal): Promise<Lease> 
   return lease
 }
 
-/** How long a refused candidate waits before it looks again, unless it is woken. */
-export function nextAttemptInMs(answer: Candidacy, self: string, timing: Timing, random: Random): number {
+/** Whether the answer says nothing about a holder: it is changing hands, or in use. */
+function isUnsettled({ holder, expiresInMs }: Candidacy): boolean {
+  return holder === null && expiresInMs === null
+}
+
+/**
+ * How long a refused candidate waits before it looks again, unless it is woken.
+ *
+ * @param unsettledTimes - how often in a row it was refused without a place and without a word of a holder; 0: it has a place
+ */
+export function nextAttemptInMs(
+  answer: Candidacy,
+  self: string,
+  timing: Timing,
+  random: Random,
+  unsettledTimes = 0,
+): number {
   const rank = answer.rank ?? 0
   // After a fail-over it counts as held, by somebody who may not be known.
   const isInGrace = answer.holder === null && answer.expiresInMs !== null
   if (!isInGrace && (answer.holder === null || answer.holder === self)) {
-    const unsettledMs = Math.min(UNSETTLED_RETRY_MS, timing.retryIntervalMs) + rank * RANK_DELAY_MS
+    const soonMs =
+      unsettledTimes > 0 ? UNSETTLED_FIRST_RETRY_MS * 2 ** (unsettledTimes - 1) : UNSETTLED_RETRY_MS
+    const unsettledMs = Math.min(soonMs, UNSETTLED_RETRY_MS, timing.retryIntervalMs) + rank * RANK_DELAY_MS
     return jittered(unsettledMs, random, 0.5)
   }
   // It does not expire. A look now and then makes up for a notification that the server left out.

@@ -53,6 +53,12 @@ describe('the next attempt', () => {
     const quick = resolveTiming({ ttlMs: 15_000, retryIntervalMs: 30 })
     expect(nextAttemptInMs({ ...answer, holder: null, expiresInMs: null }, 'me', quick, () => 0.5)).toBe(30)
   })
+
+  test('at a lease that changes hands is very soon at first, and then twice as late each time', () => {
+    const unsettled = { ...answer, holder: null, expiresInMs: null }
+    const delays = [1, 2, 3, 6, 7].map((times) => nextAttemptInMs(unsettled, 'me', timing, () => 0.5, times))
+    expect(delays).toEqual([3, 6, 12, 96, 100])
+  })
 })
 
 describe('a candidate', () => {

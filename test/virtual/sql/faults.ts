@@ -37,7 +37,6 @@ export const sqlFaults: readonly Fault[] = [
   ),
   fault('a release goes by now()', 'functions/release_lease', 'at := clock_timestamp()', 'at := now()'),
   fault('a transfer goes by now()', 'functions/transfer_lease', 'at := clock_timestamp()', 'at := now()'),
-  fault('a beat goes by now()', 'functions/renew_leases', 'clock_timestamp() AS at', 'now() AS at'),
   fault(
     'a beat revives what has expired',
     'functions/renew_leases',

@@ -52,5 +52,8 @@ export const refusal = (contenders: number): Scenario => ({
       open: (bench) => asking(bench, contenders, () => 'SELECT id, holder FROM one_row WHERE id = 1'),
     },
   ],
-  goals: [{ contestant: 'pg-elect', against: 'plain SELECT', ratio: 0.85 }],
+  goals: [
+    { contestant: 'pg-elect', against: 'plain SELECT', ratio: 0.85 },
+    { contestant: 'pg-elect', figure: 'WAL bytes', atMost: 0 },
+  ],
 })

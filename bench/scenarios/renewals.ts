@@ -53,16 +53,39 @@ async function checkpoint(session: pg.Client): Promise<boolean> {
 }
 
 const SIZES = [1, 10, 100, 1000, 10_000]
+const KEPT = [1000, 10_000]
 
-async function leases(bench: Bench, count: number): Promise<Runner> {
-  const prefix = `beat ${count} `
-  const session = await bench.database.connect()
-  const { rows } = await session.query<{ names: string[]; tokens: string[] }>(
+interface Held {
+  names: string[]
+  tokens: string[]
+}
+
+async function acquired(session: pg.Client, prefix: string, count: number): Promise<Held> {
+  const { rows } = await session.query<Held>(
     `SELECT array_agg($1::text || i) AS names, array_agg((elect.acquire_lease($1::text || i, 'holder', '24 hours')).token) AS tokens FROM generate_series(1, $2::integer) AS i`,
     [prefix, count],
   )
+  return rows[0] ?? { names: [], tokens: [] }
+}
+
+/** As many leases, kept by one row. What is told of the log is that of a beat. */
+async function keptBySession(bench: Bench, count: number): Promise<Runner> {
+  const session = await bench.database.connect()
+  const { names, tokens } = await acquired(session, `kept ${count} `, count)
+  const { rows } = await session.query<{ id: string }>(
+    "SELECT elect.open_session('holder', '24 hours') AS id",
+  )
+  const id = rows[0]?.id
+  await session.query('SELECT FROM elect.renew_leases($1, $2, session => $3)', [names, tokens, id])
   await session.end()
-  const [{ names, tokens } = { names: [], tokens: [] }] = rows
+  const beat = { text: 'SELECT granted FROM elect.renew_session($1)', values: [id] }
+  return repeated(bench, 'SELECT 1', beat, 1)
+}
+
+async function leases(bench: Bench, count: number): Promise<Runner> {
+  const session = await bench.database.connect()
+  const { names, tokens } = await acquired(session, `beat ${count} `, count)
+  await session.end()
   return repeated(
     bench,
     'SELECT 1',
@@ -96,9 +119,19 @@ export const renewals: Scenario = {
         open: (bench) => leases(bench, count),
       }),
     ),
+    ...KEPT.map(
+      (count): Contestant => ({
+        name: `session of ${count.toLocaleString('en-US')}`,
+        how: 'renew_session: one row keeps them, durable; WAL bytes of the beat',
+        open: (bench) => keptBySession(bench, count),
+      }),
+    ),
   ],
   goals: [
     { contestant: 'pg-elect, 1,000', against: 'one durable commit', ratio: 15 },
     { contestant: 'pg-elect, 1,000', figure: WAL, atMost: 95 },
+    { contestant: 'session of 1,000', against: 'one durable commit', ratio: 1.05 },
+    { contestant: 'session of 10,000', against: 'session of 1,000', ratio: 1.05 },
+    { contestant: 'session of 10,000', figure: WAL, atMost: 130 },
   ],
 }

@@ -16,11 +16,13 @@ export function plotVerdict({ title, figure, better, lines }: Verdict): string {
     const colour = line.contestant.startsWith('pg-elect') ? '#336791' : '#9aa7b1'
     return `  <text x="${LABEL_WIDTH - 8}" y="${y + 15}" text-anchor="end">${escapeXml(line.contestant)}</text>
   <rect x="${LABEL_WIDTH}" y="${y + 2}" width="${width.toFixed(1)}" height="18" rx="2" fill="${colour}"/>
-  <text x="${LABEL_WIDTH + width + 6}" y="${y + 15}">${formatNumber(line.median)}</text>`
+  <text x="${(LABEL_WIDTH + width + 6).toFixed(1)}" y="${y + 15}">${formatNumber(line.median)}</text>`
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="13" fill="#24292f">
+  const told = escapeXml(`${title}, ${figure} (${better} is better)`)
+  return `<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="13" fill="#24292f">
+  <title>${told}</title>
   <rect width="100%" height="100%" fill="#ffffff"/>
-  <text x="8" y="22" font-weight="bold">${escapeXml(`${title}, ${figure} (${better} is better)`)}</text>
+  <text x="8" y="22" font-weight="bold">${told}</text>
 ${rows.join('\n')}
 </svg>
 `

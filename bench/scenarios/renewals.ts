@@ -121,7 +121,7 @@ export const renewals: Scenario = {
     ),
     ...KEPT.map(
       (count): Contestant => ({
-        name: `session of ${count.toLocaleString('en-US')}`,
+        name: `pg-elect, session of ${count.toLocaleString('en-US')}`,
         how: 'renew_session: one row keeps them, durable; WAL bytes of the beat',
         open: (bench) => keptBySession(bench, count),
       }),
@@ -130,8 +130,8 @@ export const renewals: Scenario = {
   goals: [
     { contestant: 'pg-elect, 1,000', against: 'one durable commit', ratio: 15 },
     { contestant: 'pg-elect, 1,000', figure: WAL, atMost: 95 },
-    { contestant: 'session of 1,000', against: 'one durable commit', ratio: 1.05 },
-    { contestant: 'session of 10,000', against: 'session of 1,000', ratio: 1.05 },
-    { contestant: 'session of 10,000', figure: WAL, atMost: 130 },
+    { contestant: 'pg-elect, session of 1,000', against: 'one durable commit', ratio: 1.05 },
+    { contestant: 'pg-elect, session of 10,000', against: 'pg-elect, session of 1,000', ratio: 1.05 },
+    { contestant: 'pg-elect, session of 10,000', figure: WAL, atMost: 130 },
   ],
 }

@@ -8,7 +8,6 @@ import {
   grantTo,
   inTransaction,
   nobodyKnown,
-  oneRow,
   rowsOf,
   scalar,
   stored,

@@ -24,6 +24,7 @@ import {
   useDatabase,
 } from './leases.ts'
 import { stand, standAll } from './line.ts'
+import { beginInOldEpoch, promote } from './promotions.ts'
 
 const database = useDatabase()
 let client: pg.Client
@@ -36,20 +37,7 @@ beforeAll(async () => {
   other = await database.connect()
 })
 
-beforeEach(async () => {
-  await client.query("SELECT elect.configure(longest_ttl => '1 minute', grace => true)")
-  // An epoch of old.
-  await client.query(
-    "SELECT setval('elect.epoch_identity', elect.current_identity()), setval('elect.epoch_seen', 1), setval('elect.epoch_server', elect.server_run())",
-  )
-})
-
-/** What a server sees after its promotion: the epoch that it knows of is of another server or timeline. */
-async function promote(): Promise<void> {
-  // As whatever changes it also changes the run of the server.
-  await client.query("SELECT setval('elect.epoch_identity', last_value # 1) FROM elect.epoch_identity")
-  await client.query("SELECT setval('elect.epoch_server', last_value # 1) FROM elect.epoch_server")
-}
+beforeEach(() => beginInOldEpoch(client))
 
 /** Sets back when the epoch was first seen, as if that had been longer ago. */
 async function age(by: string): Promise<void> {
@@ -91,7 +79,7 @@ describe('a new epoch', () => {
     const before = await epochs()
     const last = before.at(-1)?.epoch ?? 0
     const token = await grantTo(client, 'counted', 'ada')
-    await promote()
+    await promote(client)
     await renew(client, 'counted', token)
     await renew(other, 'counted', token)
     expect(await epochs()).toHaveLength(before.length + 1)
@@ -110,7 +98,7 @@ describe('a new epoch', () => {
     const identity = 'SELECT elect.current_identity()'
     const ofThisServer = await scalar(client, identity)
     expect(await scalar(other, identity)).toBe(ofThisServer)
-    await promote()
+    await promote(client)
     await acquire(client, 'restored', 'ada')
     expect(await epochs()).toHaveLength(before + 1)
     const epoch = await scalar<string>(client, "SELECT elect.new_epoch('restored a snapshot')")
@@ -126,7 +114,7 @@ describe('a new epoch', () => {
 
   test('begins for all when the first sees it, also one whose transaction stays open or is rolled back', async () => {
     const token = await grantTo(client, 'unhurried', 'ada')
-    await promote()
+    await promote(client)
     const before = (await epochs()).length
     const since = () => scalar<string>(client, 'SELECT last_value FROM elect.epoch_seen')
     let begun = ''
@@ -149,7 +137,7 @@ describe('a new epoch', () => {
     ["SELECT elect.try_advisory_xact_lock('leased once')", '00000'],
   ])('begins with a call that is refused: %s', async (call, state) => {
     await release(client, 'leased once', await grantTo(client, 'leased once', 'ada'))
-    await promote()
+    await promote(client)
     expect(await sqlStateOf(client.query(call))).toBe(state)
     const begun = await scalar<string>(client, 'SELECT last_value FROM elect.epoch_seen')
     expect(Number(begun)).toBeGreaterThan(1)
@@ -158,7 +146,7 @@ describe('a new epoch', () => {
   })
 
   test('is not kept from beginning by somebody who has its advisory lock', async () => {
-    await promote()
+    await promote(client)
     await inTransaction(other, async () => {
       await other.query('SELECT pg_advisory_xact_lock(elect.epoch_key())')
       expect(await acquire(client, 'kept out', 'bob')).toEqual(graced())
@@ -180,7 +168,7 @@ describe('a new epoch', () => {
   })
 
   test('is recorded by the first client that connects, before it wants anything', async () => {
-    await promote()
+    await promote(client)
     const before = (await epochs()).length
     await client.query('BEGIN READ ONLY; SELECT elect.settle_session(1); COMMIT')
     expect(await epochs()).toHaveLength(before)
@@ -189,7 +177,7 @@ describe('a new epoch', () => {
   })
 
   test('of which the clock went back is seen anew: no lease is in its grace for longer', async () => {
-    await promote()
+    await promote(client)
     await acquire(client, 'clock', 'ada')
     await age('-1 hour')
     expect((await seen('clock'))?.expiresInMs).toBeLessThanOrEqual(MINUTE_MS)
@@ -201,7 +189,7 @@ describe('a new epoch', () => {
   })
 
   test('does not begin by reading', async () => {
-    await promote()
+    await promote(client)
     const before = (await epochs()).length
     expect(await seen('never heard of')).toMatchObject({ holder: null, inGrace: true })
     expect(await epochs()).toHaveLength(before)
@@ -213,7 +201,7 @@ describe('in its grace', () => {
     const one = await grantTo(client, 'one', 'ada')
     const many = await grantTo(client, 'many', 'ada')
     const again = await grantTo(client, 'again', 'ada')
-    await promote()
+    await promote(client)
     expect(await seen('one')).toMatchObject({ holder: 'ada', inGrace: true })
     expect(await renew(client, 'one', one)).toMatchObject({ granted: true, token: one })
     const answer = `SELECT granted FROM elect.renew_leases('{many}', $1)`
@@ -246,7 +234,7 @@ describe('in its grace', () => {
   ])('a lease %s is granted to nobody, also not to its last holder', async (what, prepare) => {
     const name = `lease ${what}`
     await prepare(name)
-    await promote()
+    await promote(client)
     for (const contender of ['bob', 'ada']) expect(await acquire(other, name, contender)).toEqual(graced())
     expect((await acquire(other, name, 'bob')).expiresInMs).toBeLessThanOrEqual(MINUTE_MS)
     expect(await seen(name)).toMatchObject({ holder: null, inGrace: true })
@@ -257,7 +245,7 @@ describe('in its grace', () => {
 
   test('lasts for the longest of what is configured, the ttl of the lease, and the one that is asked for', async () => {
     await release(client, 'long', await grantTo(client, 'long', 'ada', '1 hour'))
-    await promote()
+    await promote(client)
     const waits = async (name: string, ttl: string) =>
       Math.ceil(((await acquire(other, name, 'bob', ttl)).expiresInMs ?? 0) / 1000)
     expect(await waits('long', '15 seconds')).toBe(3600)
@@ -271,7 +259,7 @@ describe('in its grace', () => {
     // A release or transfer that is repeated after its answer was lost: the first one may have granted the lease already.
     const name = 'given up twice'
     const token = await grantTo(client, name, 'ada')
-    await promote()
+    await promote(client)
     await standAll(client, name, 'bob')
     expect(await transfer(client, name, token, 'carol')).toMatchObject({ granted: false, holder: 'ada' })
     expect(await transfer(client, name, token, 'bob')).toMatchObject({ granted: false, holder: 'ada' })
@@ -281,7 +269,7 @@ describe('in its grace', () => {
     expect(await acquire(other, name, 'bob')).toMatchObject({ granted: true })
 
     const settled = await grantTo(client, 'settled', 'ada')
-    await promote()
+    await promote(client)
     await renew(client, 'settled', settled)
     await standAll(client, 'settled', 'bob')
     expect(await release(client, 'settled', settled)).toBe(true)
@@ -291,7 +279,7 @@ describe('in its grace', () => {
   test('a lease is not handed to one who asks for a longer ttl than has passed', async () => {
     const name = 'wanted for longer'
     const token = await grantTo(client, name, 'ada', '2 minutes')
-    await promote()
+    await promote(client)
     await stand(client, name, 'bob', { ttl: '1 hour' })
     expect(await acquire(other, 'which sees the epoch', 'carol')).toEqual(graced())
     await age('3 minutes')
@@ -304,7 +292,7 @@ describe('in its grace', () => {
   test('those who wait stand in line, and are told how long', async () => {
     const name = 'waited for'
     await release(client, name, await grantTo(client, name, 'ada'))
-    await promote()
+    await promote(client)
     expect(await stand(client, name, 'bob', { ttl: '10 seconds' })).toMatchObject({ ...graced(), rank: 0 })
     expect(await stand(other, name, 'carol', { ttl: '10 seconds' })).toMatchObject({ ...graced(), rank: 1 })
   })
@@ -312,7 +300,7 @@ describe('in its grace', () => {
   test('nobody who waits is passed by another in the moment in which it is over', async () => {
     const name = 'waited for to the end'
     await release(client, name, await grantTo(client, name, 'ada', '10 seconds'))
-    await promote()
+    await promote(client)
     // Each one more keeps those who come last waiting for longer: here so long that a busy machine is quick enough.
     for (const [rank, holder] of [
       'bob',
@@ -344,7 +332,7 @@ describe('in its grace', () => {
     await release(client, 'queued', await grantTo(client, 'queued', 'ada'))
     const bound = await grantTo(client, 'bound', 'ada', '1 hour')
     await client.query("UPDATE elect.leases SET is_bound = true WHERE name = 'bound'")
-    await promote()
+    await promote(client)
     expect(await oneRow(client, queued)).toEqual(graced())
     expect(
       await rowsOf(client, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"),
@@ -364,7 +352,7 @@ describe('in its grace', () => {
   test('a register is not written, unless by the same value or where nothing expires', async () => {
     await swap(client, 'with ttl', 'a', null, '1 hour')
     await swap(client, 'for ever', 'a', null)
-    await promote()
+    await promote(client)
     expect(await sqlStateOf(swap(other, 'new key', 'a', null))).toBe('55P03')
     expect(await sqlStateOf(swap(other, 'new key', 'b', 'a'))).toBe('55P03')
     expect(await sqlStateOf(swap(other, 'with ttl', 'b', 'a', '1 hour'))).toBe('55P03')
@@ -392,7 +380,7 @@ describe('in its grace', () => {
     await client.query(
       "UPDATE elect.leases SET expires_at = clock_timestamp() WHERE holder = 'ada' AND part_of = 'permits'",
     )
-    await promote()
+    await promote(client)
     // Whoever gives one back sweeps those that have run out.
     await client.query(
       "SELECT elect.release_lease(name, token) FROM elect.leases WHERE part_of = 'permits' AND holder = 'eve'",
@@ -417,7 +405,7 @@ describe('in its grace', () => {
         ['one permit', holder],
       )
     const { lease, token } = await ask('ada')
-    await promote()
+    await promote(client)
     expect(await ask('bob')).toMatchObject({ granted: false })
     await client.query('SELECT elect.release_lease($1, $2)', [lease, token])
     expect(await rowsOf(client, "SELECT FROM elect.leases WHERE part_of = 'one permit'")).toEqual([])
@@ -427,7 +415,7 @@ describe('in its grace', () => {
 
   test('nobody comes to a barrier, and is told for how long', async () => {
     await client.query("SELECT * FROM elect.enter_barrier('known', 'ada', 2)")
-    await promote()
+    await promote(client)
     const enter = () => other.query("SELECT opened FROM elect.enter_barrier('known', 'bob', 2)")
     expect(await sqlStateOf(enter())).toBe('55P03')
     await age('1 minute')
@@ -436,7 +424,7 @@ describe('in its grace', () => {
 
   test('the advisory lock of a lease that is known is taken, that of another name is free', async () => {
     await release(client, 'leased', await grantTo(client, 'leased', 'ada'))
-    await promote()
+    await promote(client)
     expect(await scalar(client, "SELECT elect.try_advisory_lock('leased')")).toBe(false)
     expect(await scalar(client, "SELECT elect.try_advisory_lock('never leased')")).toBe(true)
     await client.query("SELECT elect.advisory_unlock('never leased')")
@@ -444,7 +432,7 @@ describe('in its grace', () => {
 
   test('no row is pruned, as it says for how long its last holder may trust what was lost', async () => {
     await release(client, 'kept', await grantTo(client, 'kept', 'ada', '1 hour'))
-    await promote()
+    await promote(client)
     await acquire(client, 'kept', 'bob')
     await age('2 minutes')
     await client.query("SELECT elect.prune_leases('0')")
@@ -455,7 +443,7 @@ describe('in its grace', () => {
   })
 
   test('nobody waits where an operator has turned it off', async () => {
-    await promote()
+    await promote(client)
     await client.query('SELECT elect.configure(grace => false)')
     expect(await acquire(other, 'at once', 'bob')).toMatchObject({ granted: true })
     expect(await seen('nobody has it')).toBeUndefined()

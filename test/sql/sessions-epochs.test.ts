@@ -2,6 +2,7 @@
 import type pg from 'pg'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { acquire, failureOf, inTransaction, scalar, sqlStateOf, stored, useDatabase } from './leases.ts'
+import { beginInOldEpoch, promote, restart } from './promotions.ts'
 import {
   acquireIn,
   endSession,
@@ -24,23 +25,7 @@ beforeAll(async () => {
   other = await database.connect()
 })
 
-beforeEach(async () => {
-  await client.query("SELECT elect.configure(longest_ttl => '1 minute', grace => true)")
-  await client.query(
-    "SELECT setval('elect.epoch_identity', elect.current_identity()), setval('elect.epoch_seen', 1), setval('elect.epoch_server', elect.server_run())",
-  )
-})
-
-/** What a server sees after its promotion: the epoch that it knows of is of another server or timeline. */
-async function promote(): Promise<void> {
-  await client.query("SELECT setval('elect.epoch_identity', last_value # 1) FROM elect.epoch_identity")
-  await client.query("SELECT setval('elect.epoch_server', last_value # 1) FROM elect.epoch_server")
-}
-
-/** As after a restart of the server, which is no fail-over. */
-async function restart(): Promise<void> {
-  await client.query("SELECT setval('elect.epoch_server', last_value # 1) FROM elect.epoch_server")
-}
+beforeEach(() => beginInOldEpoch(client))
 
 const mustReopen = { granted: false, mustReopen: true, expiresInMs: null }
 
@@ -48,7 +33,7 @@ describe('in a new epoch', () => {
   test('a session is not renewed, and its leases move into another under their tokens', async () => {
     const session = await openSession(client, 'ada')
     const token = await keepIn(client, session, 'moves on', 'ada')
-    await promote()
+    await promote(client)
     expect(await renewSession(client, session)).toMatchObject(mustReopen)
     expect(await renewSession(client, session)).toMatchObject(mustReopen)
     const next = await openSession(client, 'ada')
@@ -69,7 +54,7 @@ describe('in a new epoch', () => {
 
   test('which a restart of the server is not', async () => {
     const session = await openSession(client, 'ada')
-    await restart()
+    await restart(client)
     expect(await renewSession(client, session)).toMatchObject({ granted: true, mustReopen: false })
   })
 
@@ -77,7 +62,7 @@ describe('in a new epoch', () => {
     const session = await openSession(client, 'ada')
     const token = await keepIn(client, session, 'gone', 'ada')
     await expireSession(client, session)
-    await promote()
+    await promote(client)
     expect(await renewSession(client, session)).toMatchObject({ granted: false, mustReopen: false })
     expect(await renewIn(client, await openSession(client, 'ada'), 'gone', token)).toMatchObject({
       granted: false,
@@ -87,7 +72,7 @@ describe('in a new epoch', () => {
   test('nothing is kept by a session of the one before', async () => {
     const session = await openSession(client, 'ada')
     const token = await keepIn(client, session, 'kept before', 'ada')
-    await promote()
+    await promote(client)
     expect(await failureOf(renewIn(client, session, 'kept before', token))).toMatchObject({
       code: 'LE004',
     })
@@ -99,7 +84,7 @@ describe('in a new epoch', () => {
   test('its leases are in their grace as others are, also after its end', async () => {
     const session = await openSession(client, 'ada')
     await keepIn(client, session, 'graced', 'ada')
-    await promote()
+    await promote(client)
     await acquire(other, 'first to see it', 'bob')
     expect(await acquire(other, 'graced', 'bob')).toMatchObject({ granted: false, holder: 'ada' })
     await expireSession(client, session)
@@ -116,7 +101,7 @@ describe('in a new epoch', () => {
   test('the holder by name alone waits for the grace, also with a session', async () => {
     const session = await openSession(client, 'ada')
     await keepIn(client, session, 'by name', 'ada')
-    await promote()
+    await promote(client)
     const next = await openSession(client, 'ada')
     expect(await acquireIn(client, next, 'by name', 'ada')).toMatchObject({ granted: false, holder: null })
     expect(await keeperOf(client, 'by name')).toBe(session)
@@ -125,7 +110,7 @@ describe('in a new epoch', () => {
   test('a lease moves with its promise, though the session that takes it is short', async () => {
     const session = await openSession(client, 'ada', '1 minute')
     const token = await keepIn(client, session, 'promise', 'ada')
-    await promote()
+    await promote(client)
     const next = await openSession(client, 'ada', '1 second')
     expect((await renewIn(client, next, 'promise', token)).expiresInMs).toBeGreaterThan(50_000)
     const { epoch } = await stored(client, 'promise')
@@ -136,7 +121,7 @@ describe('in a new epoch', () => {
 
   test('the first to see it may be a session that is renewed and rolled back', async () => {
     const session = await openSession(client, 'ada')
-    await promote()
+    await promote(client)
     await inTransaction(client, async () => {
       expect(await renewSession(client, session)).toMatchObject(mustReopen)
     })

@@ -95,8 +95,9 @@ describe(`kill -9 of the server, SEED=${seed} RUNS=${runs}`, () => {
       skipWithoutProc(context)
       const server = await startFaultServer()
       await server.ask((client) =>
-        client.query(`CREATE OR REPLACE FUNCTION elect.raise_durability() RETURNS void
-        LANGUAGE sql SET search_path = pg_catalog, pg_temp AS ''`),
+        client.query(
+          'CREATE OR REPLACE FUNCTION elect.raise_durability() RETURNS boolean LANGUAGE sql RETURN true',
+        ),
       )
       const history = new History()
       const { contenders, random } = cast(history)

@@ -26,7 +26,6 @@ export const sqlSessions: readonly Mutant[] = [
     to: ';',
     costs: 'a lease is taken over while the renewal of its session is being committed: two holders',
     tests: ['test/sql/sessions-takeover.test.ts'],
-    isQuick: true,
   },
   {
     name: 'one-that-goes-on-is-locked',

@@ -1,6 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.release_queued(name text, token bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-  SET enable_bitmapscan = off
 AS $$
 DECLARE
   released CONSTANT boolean := elect.release_lease(name, token);

@@ -4,6 +4,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms'
   SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+  SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -49,7 +50,7 @@ BEGIN
       SET version = l.version + 1, epoch = in_epoch, renewed_at = a.at, is_bound = l.is_bound AND l.epoch = in_epoch,
           ttl = coalesce(kept_by.ttl, asked_ttl, l.ttl), session = renew_leases.session,
           expires_at = CASE WHEN renew_leases.session IS NULL THEN greatest(l.expires_at, a.at + coalesce(asked_ttl, l.ttl)) END
-      -- Row by row: the moment before it is looked up.
+      -- Row by row: the moment before it is looked up. So the settings above: another join would read the clock for all of them first.
       FROM (SELECT asked.*, clock_timestamp() AS at FROM asked OFFSET 0) AS a
       WHERE l.name = a.name AND l.token = a.token AND l.holder IS NOT NULL
         -- One that never expires, or that a session keeps already, or whose clock went back: by itself.

@@ -9,7 +9,7 @@ DECLARE
 BEGIN
   SELECT * INTO lease FROM elect.leases l WHERE l.name = cut_to_clock.name FOR NO KEY UPDATE SKIP LOCKED;
   IF lease.session IS NOT NULL THEN
-    SELECT * INTO kept_by FROM elect.sessions s 
+    SELECT * INTO kept_by FROM elect.sessions s
     WHERE s.session = lease.session AND s.renewed_at > clock_timestamp()
     FOR NO KEY UPDATE SKIP LOCKED;
   END IF;

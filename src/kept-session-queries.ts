@@ -13,6 +13,9 @@ import {
   run,
 } from './sql-call.ts'
 
+/** So many leases in one statement: each is decided by itself, and what is asked meanwhile waits. */
+export const TOGETHER_MAX = 250
+
 /** A grant, by what the database knows it. */
 export interface HeldLease {
   readonly name: string

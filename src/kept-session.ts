@@ -10,6 +10,7 @@ import {
   openSession,
   renewLeasesIn,
   renewSession,
+  TOGETHER_MAX,
 } from './kept-session-queries.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { Executor, LeaseAnswer } from './queries.ts'
@@ -46,9 +47,6 @@ interface Entry {
   /** The database may have bound it, though no answer said so. */
   mayBeBound: boolean
 }
-
-/** What one statement binds: each lease is decided by itself, and what is asked meanwhile waits. */
-const TOGETHER_MAX = 250
 
 /** Leases due within this part of the interval are bound along with a beat. */
 const EARLY_PART = 0.5

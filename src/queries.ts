@@ -287,12 +287,6 @@ export async function advisoryUnlock(
   return (await only(run(executor, call, options))).unlocked
 }
 
-/** `elect.try_advisory_xact_lock` */
-export async function tryAdvisoryXactLock(executor: Executor, name: string): Promise<boolean> {
-  const call = sql<{ locked: boolean }>`SELECT elect.try_advisory_xact_lock(name => ${name}) AS locked`
-  return (await only(run(executor, call))).locked
-}
-
 /**
  * The statements that begin a guarded transaction, for the driver's simple protocol: together they cost the one round trip that BEGIN
  * costs anyway. The protocol takes no parameters, so the values stand in the text, escaped by the driver.

@@ -3,7 +3,7 @@
  * given back; or, where work that would not stop may still be running, made leases of their own, which expire by themselves.
  */
 import type { Clock } from './clock.ts'
-import { type HeldLease, releaseLeasesIn, renewLeasesIn } from './kept-session-queries.ts'
+import { type HeldLease, releaseLeasesIn, renewLeasesIn, TOGETHER_MAX } from './kept-session-queries.ts'
 import type { Executor } from './queries.ts'
 
 interface Leftover extends HeldLease {
@@ -12,9 +12,6 @@ interface Leftover extends HeldLease {
   /** From when on to see to it, by the monotonic clock: whoever gives it back is given the time to. */
   readonly readyAtMs: number
 }
-
-/** What one statement sees to. */
-const TOGETHER_MAX = 250
 
 export class Leftovers {
   readonly #executor: Executor

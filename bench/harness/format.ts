@@ -15,6 +15,13 @@ export function formatRatio(value: number): string {
   return `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} ×`
 }
 
+/** Seconds with one decimal below a minute, then minutes and seconds: 12.3 s, 3 min 7 s. */
+export function formatSeconds(ms: number): string {
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+}
+
 /** Of a spread: 0.123 is 12 %. */
 export function formatPercent(part: number): string {
   return Number.isFinite(part) ? `${Math.round(part * 100)} %` : '–'

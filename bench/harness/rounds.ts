@@ -38,6 +38,8 @@ export interface ScenarioResult extends RoundOptions {
   readonly absent: readonly { contestant: string; why: string }[]
   /** With all that is not counted: starting, warming up, ending. */
   readonly tookMs: number
+  /** Only the rounds that are counted. */
+  readonly measuredMs: number
 }
 
 interface Entry {
@@ -54,6 +56,15 @@ export async function runScenario(
   const begunMs = performance.now()
   const entries: Entry[] = []
   const absent: { contestant: string; why: string }[] = []
+  let measuredMs = 0
+  const counted = async ({ runner, outcome }: Entry): Promise<void> => {
+    outcome.rounds.push(await runner.round(roundMs))
+  }
+  const measure = async (work: Promise<unknown>): Promise<void> => {
+    const startMs = performance.now()
+    await work
+    measuredMs += performance.now() - startMs
+  }
   try {
     for (const { name, how, isIdle = false, open } of scenario.contestants) {
       try {
@@ -65,26 +76,32 @@ export async function runScenario(
       }
     }
     const [busy, idle] = [entries.filter(({ isIdle }) => !isIdle), entries.filter(({ isIdle }) => isIdle)]
-    for (const { runner } of busy) await runAlone(runner, roundMs / 2)
+    for (const { runner } of busy) {
+      await runner.prepare?.(roundMs / 2)
+      await runner.round(roundMs / 2)
+    }
     for (let round = 0; round < rounds; round++) {
-      // Nobody always comes after the same one.
-      const first = round % Math.max(1, busy.length)
-      for (const { runner, outcome } of [...busy.slice(first), ...busy.slice(0, first)]) {
-        outcome.rounds.push(await runAlone(runner, roundMs))
+      for (const entry of orderOf(busy, round)) {
+        await entry.runner.prepare?.(roundMs)
+        await measure(counted(entry))
       }
       await Promise.all(idle.map(({ runner }) => runner.prepare?.(roundMs)))
-      await Promise.all(
-        idle.map(async ({ runner, outcome }) => outcome.rounds.push(await runner.round(roundMs))),
-      )
+      await measure(Promise.all(idle.map(counted)))
     }
   } finally {
     for (const { runner } of entries) await runner.close()
   }
   const tookMs = performance.now() - begunMs
-  return { scenario, outcomes: entries.map(({ outcome }) => outcome), absent, rounds, roundMs, tookMs }
+  const outcomes = entries.map(({ outcome }) => outcome)
+  return { scenario, outcomes, absent, rounds, roundMs, tookMs, measuredMs }
 }
 
-async function runAlone(runner: Runner, forMs: number): Promise<Figures> {
-  await runner.prepare?.(forMs)
-  return runner.round(forMs)
+/**
+ * Another one begins each time, and each second time it goes backwards: what one leaves behind (pages that are still to be written, say)
+ * does not always strike the same one.
+ */
+export function orderOf<One>(all: readonly One[], round: number): One[] {
+  const first = Math.floor(round / 2) % Math.max(1, all.length)
+  const order = [...all.slice(first), ...all.slice(0, first)]
+  return round % 2 === 0 ? order : order.reverse()
 }

@@ -1,7 +1,7 @@
 /** A scenario's outcome in the terminal. */
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
-import { formatAbsent, formatNumber, formatPercent, formatRatio } from './format.ts'
+import { formatAbsent, formatNumber, formatPercent, formatRatio, formatSeconds } from './format.ts'
 import type { Verdict } from './verdict.ts'
 
 export function printVerdict(verdict: Verdict): void {
@@ -25,7 +25,7 @@ export function printVerdict(verdict: Verdict): void {
       ...also.map((what) => formatNumber(line.also[what] ?? Number.NaN)),
     ])
   }
-  const took = `${formatNumber(verdict.tookMs / 1000)} s`
+  const took = `${formatSeconds(verdict.tookMs)}, ${formatSeconds(verdict.measuredMs)} of that measured`
   console.log(`\n${title} (${verdict.figure}, ${verdict.better} is better; it took ${took})`)
   console.log(table.toString())
   for (const { text, measured, isMet } of verdict.goals) {

@@ -34,6 +34,8 @@ export interface Verdict {
   readonly rounds: number
   readonly roundMs: number
   readonly tookMs: number
+  /** Of that, the rounds that are counted. */
+  readonly measuredMs: number
   readonly lines: readonly Line[]
   /** Which further figures any of them has, in the order in which they are told. */
   readonly alsoTold: readonly string[]
@@ -41,7 +43,8 @@ export interface Verdict {
   readonly absent: readonly { contestant: string; why: string }[]
 }
 
-export function judge({ scenario, outcomes, absent, rounds, roundMs, tookMs }: ScenarioResult): Verdict {
+export function judge(result: ScenarioResult): Verdict {
+  const { scenario, outcomes, absent, rounds, roundMs, tookMs, measuredMs } = result
   const { name, title, figure, better, goals, alsoTold = [] } = scenario
   const base = tell(scenario, outcomes[0], figure)
   const further = alsoTold.map((told) => (typeof told === 'string' ? told : told.figure))
@@ -70,6 +73,7 @@ export function judge({ scenario, outcomes, absent, rounds, roundMs, tookMs }: S
     rounds,
     roundMs,
     tookMs,
+    measuredMs,
     lines,
     alsoTold: known,
     goals: verdicts,

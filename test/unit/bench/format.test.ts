@@ -1,5 +1,11 @@
 import { expect, it } from 'vitest'
-import { formatAbsent, formatNumber, formatPercent, formatRatio } from '../../../bench/harness/format.ts'
+import {
+  formatAbsent,
+  formatNumber,
+  formatPercent,
+  formatRatio,
+  formatSeconds,
+} from '../../../bench/harness/format.ts'
 
 it('writes three digits, and no more of large numbers than they have', () => {
   expect([12_345.6, 1.2345, 0.045_678, 0, Number.NaN].map(formatNumber)).toEqual([
@@ -8,6 +14,15 @@ it('writes three digits, and no more of large numbers than they have', () => {
     '0.0457',
     '0',
     '–',
+  ])
+})
+
+it('writes a duration as people say it', () => {
+  expect([300, 12_345, 59_960, 187_400].map(formatSeconds)).toEqual([
+    '0.3 s',
+    '12.3 s',
+    '1 min 0 s',
+    '3 min 7 s',
   ])
 })
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { chooseRounds, runScenario } from '../../../bench/harness/rounds.ts'
+import { chooseRounds, orderOf, runScenario } from '../../../bench/harness/rounds.ts'
 import { type Bench, type Contestant, type Runner, Unavailable } from '../../../bench/harness/scenario.ts'
 
 it('has usual rounds, fewer and shorter ones in a quick run', () => {
@@ -50,6 +50,12 @@ it('runs the contestants in turns, each as often as the first, after a round tha
   expect(outcomes.map(({ rounds }) => rounds.length)).toEqual([2, 2])
 })
 
+it('has each one begin in turn, forwards and backwards', () => {
+  const orders = Array.from({ length: 6 }, (_, round) => orderOf(['a', 'b', 'c'], round).join(''))
+  expect(orders).toEqual(['abc', 'cba', 'bca', 'acb', 'cab', 'bac'])
+  expect(orderOf([], 1)).toEqual([])
+})
+
 it('runs those that only wait side by side, once all of them are ready and the others are done', async () => {
   const log: string[] = []
   let arrived = 0
@@ -80,6 +86,17 @@ it('runs those that only wait side by side, once all of them are ready and the o
     ['busy', 1],
     ['y', 1],
   ])
+})
+
+it('says how long it took, and how much of that was measured', async () => {
+  const slow: Runner = {
+    prepare: () => new Promise((resolve) => setTimeout(resolve, 20)),
+    round: (forMs) => new Promise((resolve) => setTimeout(resolve, forMs, { n: 1 })),
+    close: async () => undefined,
+  }
+  const { tookMs, measuredMs } = await run([logging('slow', [], { open: async () => slow })], 2)
+  expect(measuredMs).toBeGreaterThanOrEqual(18)
+  expect(tookMs).toBeGreaterThanOrEqual(measuredMs + 2 * 18)
 })
 
 it('names what is not there, and closes all that was opened if something breaks', async () => {

@@ -15,6 +15,12 @@ it('sorts by size, not by letters', () => {
   expect(median([100, 20, 3])).toBe(20)
 })
 
+it('takes the middle of the two in the middle where there is none', () => {
+  expect(median([1, 4, 2, 100])).toBe(3)
+  expect(median([7])).toBe(7)
+  expect(median([])).toBeNaN()
+})
+
 it('tells how far the middle half lies apart', () => {
   expect(spread([10, 10, 10, 10])).toBe(0)
   expect(spread([1, 8, 10, 12, 1000])).toBe(0.4)

@@ -13,6 +13,7 @@ function verdictOf(scenario: Partial<Scenario>, rounds: Record<string, readonly 
     rounds: 3,
     roundMs: 100,
     tookMs: 900,
+    measuredMs: 300,
   })
 }
 

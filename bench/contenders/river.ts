@@ -1,6 +1,6 @@
 /** Contenders by what River's elector does: whoever is not the leader tries every 5 to 6 seconds, the leader is elected anew every 5. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from '../harness/bench-database.ts'
+import { connect } from '../harness/connect.ts'
 import { electInRiver, reelectInRiver, resignInRiver } from '../peers/river.ts'
 import type { Contender, Release } from './contender.ts'
 

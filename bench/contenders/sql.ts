@@ -3,7 +3,7 @@
  * share all code but for the wait itself.
  */
 import type pg from 'pg'
-import { connect } from '../harness/bench-database.ts'
+import { connect } from '../harness/connect.ts'
 import type { Contender, Release } from './contender.ts'
 
 /** `herd`: there is no line, whoever is told of a release tries. */

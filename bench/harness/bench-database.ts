@@ -1,6 +1,7 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { PgElect } from '../../src/index.ts'
 import { providePostgres } from '../../test/support/postgres/provide.ts'
+import { connect } from './connect.ts'
 
 /** A database for one benchmark, with schema `elect` in it. */
 export interface BenchDatabase {
@@ -20,16 +21,24 @@ export async function openBenchDatabase(maxConnections = 300): Promise<BenchData
     settings: { shared_buffers: '256MB', max_connections: `${maxConnections}`, max_wal_size: '4GB' },
   })
   const version = await run(server.connectionString, 'SHOW server_version')
+  const prefix = `elect_bench_${process.pid}`
+  // Copied for each: installing takes longer.
+  const template = `${prefix}_template`
+  const urlOf = (name: string): URL => {
+    const url = new URL(server.connectionString)
+    url.pathname = `/${name}`
+    return url
+  }
+  await run(server.connectionString, `CREATE DATABASE ${template}`)
+  const elect = new PgElect({ connectionString: urlOf(template).href })
+  await elect.install()
+  await elect.close()
   let count = 0
   const make = async (afterDrop: () => Promise<void>): Promise<BenchDatabase> => {
     count += 1
-    const name = `elect_bench_${process.pid}_${count}`
-    await run(server.connectionString, `CREATE DATABASE ${name}`)
-    const url = new URL(server.connectionString)
-    url.pathname = `/${name}`
-    const elect = new PgElect({ connectionString: url.href })
-    await elect.install()
-    await elect.close()
+    const name = `${prefix}_${count}`
+    await run(server.connectionString, `CREATE DATABASE ${name} TEMPLATE ${template}`)
+    const url = urlOf(name)
     return {
       connectionString: url.href,
       version,
@@ -41,7 +50,10 @@ export async function openBenchDatabase(maxConnections = 300): Promise<BenchData
       },
     }
   }
-  return make(() => server.stop())
+  return make(async () => {
+    await run(server.connectionString, `DROP DATABASE ${template}`)
+    await server.stop()
+  })
 }
 
 /** Runs one statement on a connection of its own; the first column of its first row. */
@@ -50,11 +62,4 @@ export async function run(connectionString: string, text: string): Promise<strin
   const { rows } = await client.query(text)
   await client.end()
   return String(Object.values(rows?.[0] ?? {})[0] ?? '')
-}
-
-export async function connect(connectionString: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString })
-  client.on('error', () => undefined)
-  await client.connect()
-  return client
 }

@@ -1,5 +1,6 @@
 /** One name that all want: how quickly, and how fairly, it goes from hand to hand. */
 import type { Contender } from '../contenders/contender.ts'
+import { openBareContender } from '../contenders/bare.ts'
 import { type MutexWay, openMutexContender } from '../contenders/elect.ts'
 import { openCampaignContender, openLockContender } from '../contenders/etcd.ts'
 import { openRedlockContender } from '../contenders/redlock.ts'
@@ -8,10 +9,12 @@ import { openRecipeContender } from '../contenders/zookeeper.ts'
 import { requireConnections } from '../harness/connections.ts'
 import { CONTEST_FIGURE, CONTEST_TOLD, openContest } from '../harness/contest.ts'
 import { inOwnDatabase } from '../harness/own-database.ts'
-import { requireTime } from '../harness/quick.ts'
+import { requireLong, requireTime } from '../harness/quick.ts'
 import type { Bench, Contestant, Goal, Runner, Scenario } from '../harness/scenario.ts'
 import { SNAPSHOT_TOLD, watchingSnapshots } from '../harness/snapshots.ts'
 
+/** What a quick run has, which is for seeing that all code runs. */
+const FEWEST = 2
 /** The crowd that all others are compared with. */
 const FEWER = 16
 
@@ -37,6 +40,7 @@ const LINE_SQL = `${LINE}, SQL alone`
 const HERD = 'NOTIFY herd'
 const LOCK = 'etcd v3lock'
 const RECIPE = 'ZooKeeper lock recipe'
+const BARE = 'bare advisory lock'
 
 interface Way {
   readonly name: string
@@ -46,6 +50,8 @@ interface Way {
   readonly holdsSnapshots?: true
   /** It is another system, and has nothing to do with PostgreSQL. */
   readonly isPeer?: true
+  /** A round of many takes it long, and shows what one of few shows. */
+  readonly isSlow?: true
 }
 
 const WAYS: readonly Way[] = [
@@ -66,6 +72,15 @@ const WAYS: readonly Way[] = [
     opener: bySql('herd'),
   },
   {
+    name: BARE,
+    how: 'as little as a hand-off could be: pg_advisory_lock and a durable UPDATE of one row, in one trip; pg_advisory_unlock',
+    opener:
+      async ({ database }) =>
+      () =>
+        openBareContender(database.connectionString),
+    holdsSnapshots: true,
+  },
+  {
     name: LOCK,
     how: "the server's lock service by gRPC, a session for each; durable",
     isPeer: true,
@@ -78,6 +93,7 @@ const WAYS: readonly Way[] = [
     name: 'npm etcd3 election',
     how: 'campaign and resign: a lease for each campaign; durable',
     isPeer: true,
+    isSlow: true,
     opener: async ({ peers }) => {
       const { address } = await peers.etcd()
       return () => openCampaignContender(address)
@@ -96,6 +112,7 @@ const WAYS: readonly Way[] = [
     name: 'npm redlock',
     how: 'one server, tries again after 100 to 300 ms, its default; fsync always',
     isPeer: true,
+    isSlow: true,
     opener: async ({ peers }) => {
       const { address } = await peers.redis()
       return () => openRedlockContender(address)
@@ -119,8 +136,8 @@ const contestant = (way: Way, name: string, clients: number, crowd = clients): C
   name,
   how: way.how,
   async open(bench) {
-    // The same code runs with fewer.
-    if (crowd !== FEWER && (way.isPeer || crowd > FEWER)) requireTime(bench)
+    if (crowd > FEWER || (crowd > FEWEST && way.isPeer)) requireTime(bench)
+    if (crowd > FEWER && way.isSlow) requireLong(bench)
     const open = async (own: Bench): Promise<Runner> => {
       if (!way.isPeer) await requireRoom(own, clients)
       const runner = await openContest(clients, await way.opener(own), `${name} ${clients}`)
@@ -166,7 +183,7 @@ const contest = (
 const MANY = 64
 
 export const handOffs: readonly Scenario[] = [
-  contest(2, { rounds: 2, roundMs: 250 }, []),
+  contest(FEWEST, { rounds: 3, roundMs: 250 }, []),
   contest(
     FEWER,
     { rounds: 3, roundMs: 300 },

@@ -46,10 +46,12 @@ async function follow(bench: Bench, lease: string): Promise<Follower> {
   }
 }
 
-async function following(bench: Bench, listeners: number): Promise<Runner> {
+/** @param isDurable - whether a release is on the disk before anybody is told; by the package's client it need not be */
+async function following(bench: Bench, listeners: number, isDurable: boolean): Promise<Runner> {
   const { database } = bench
   const sender = await database.connect()
   await requireConnections(sender, listeners)
+  if (!isDurable) await sender.query('SET synchronous_commit = off')
   const crowd: pg.Client[] = []
   const followers: Follower[] = []
   const raws: pg.Client[] = []
@@ -166,9 +168,10 @@ async function rawRoundTrip(here: pg.Client, there: pg.Client): Promise<() => Pr
 }
 
 /** As little as being told of a change could be. */
-async function bareFollower(here: pg.Client, there: pg.Client): Promise<() => Promise<unknown>> {
+const bareFollower = (isDurable: boolean) => async (here: pg.Client, there: pg.Client) => {
   await here.query('CREATE TABLE told (id integer PRIMARY KEY, n integer) WITH (fillfactor = 70)')
-  await here.query("INSERT INTO told VALUES (1, 0); SET synchronous_commit = 'off'")
+  await here.query('INSERT INTO told VALUES (1, 0)')
+  await here.query(`SET synchronous_commit = ${isDurable ? 'on' : 'off'}`)
   await there.query('LISTEN there')
   const change = {
     name: 'change',
@@ -182,13 +185,19 @@ async function bareFollower(here: pg.Client, there: pg.Client): Promise<() => Pr
   return () => Promise.all([told(), here.query(change)])
 }
 
-const contestant = (listeners: number, isLong = false): Contestant => ({
-  name: `pg-elect, ${listeners.toLocaleString('en-US')} listening`,
-  how: 'release_lease to the next value of election.observe(), which has read the lease again',
+const contestant = (listeners: number, { isDurable = false, isLong = false } = {}): Contestant => ({
+  name: `pg-elect, ${listeners.toLocaleString('en-US')} listening${isDurable ? ', durable' : ''}`,
+  how: `release_lease, ${isDurable ? 'durable' : 'asynchronous as by the client'}, to the next value of election.observe(), which has read the lease again`,
   async open(bench) {
     if (isLong) requireTime(bench)
-    return inOwnDatabase(bench, (own) => following(own, listeners))
+    return inOwnDatabase(bench, (own) => following(own, listeners, isDurable))
   },
+})
+
+const bare = (name: string, how: string, isDurable: boolean): Contestant => ({
+  name,
+  how,
+  open: (bench) => inOwnDatabase(bench, (own) => pair(own, bareFollower(isDurable))),
 })
 
 export const notification: Scenario = {
@@ -197,7 +206,7 @@ export const notification: Scenario = {
   figure: FIGURE,
   better: 'less',
   rounds: 2,
-  roundMs: 400,
+  roundMs: 300,
   alsoTold: [toldQuantile('p99 ms', FIGURE, 0.99), SINCE_ANSWER, RAW],
   contestants: [
     {
@@ -205,14 +214,16 @@ export const notification: Scenario = {
       how: 'there and back between two sessions, one NOTIFY each way',
       open: (bench) => inOwnDatabase(bench, (own) => pair(own, rawRoundTrip)),
     },
-    {
-      name: 'bare follower',
-      how: 'an asynchronous UPDATE of one row with a NOTIFY; who hears it reads the row',
-      open: (bench) => inOwnDatabase(bench, (own) => pair(own, bareFollower)),
-    },
+    bare(
+      'bare follower',
+      'an asynchronous UPDATE of one row with a NOTIFY; who hears it reads the row',
+      false,
+    ),
+    bare('bare follower, durable', 'the same, but the UPDATE is durable, before anybody is told', true),
     contestant(1),
+    contestant(1, { isDurable: true }),
     contestant(100),
-    contestant(1000, true),
+    contestant(1000, { isLong: true }),
   ],
   goals: [
     { contestant: 'pg-elect, 1 listening', against: 'raw NOTIFY', ratio: 1.3 },

@@ -8,6 +8,7 @@ import { pglockCycles } from '../peers/pglock.ts'
 import { redisCycles } from '../peers/redis.ts'
 import { riverCycles } from '../peers/river.ts'
 import { zooKeeperCycles } from '../peers/zookeeper.ts'
+import { bareUpdates, bareUpdatesTogether } from '../support/bare-updates.ts'
 
 const UNIT = 'cycles'
 
@@ -27,39 +28,10 @@ async function electCycles(bench: Bench, callers: number, connections: number): 
   return callersRunner(UNIT, calls, () => closeAll(clients))
 }
 
-/** As little as a lease could be: one durable and one asynchronous update of a row, through the same driver. */
-async function bareUpdates({ database }: Bench, callers: number): Promise<Runner> {
-  const sessions = await Promise.all(Array.from({ length: callers }, () => database.connect()))
-  const table = `bare_${callers}`
-  const [first] = sessions
-  await first?.query(
-    `DROP TABLE IF EXISTS ${table}; CREATE TABLE ${table} (id integer PRIMARY KEY, n integer) WITH (fillfactor = 70)`,
-  )
-  await first?.query(`INSERT INTO ${table} SELECT id, 0 FROM generate_series(0, ${callers}) AS id`)
-  const calls = sessions.map((session, id): Call => {
-    const update = { name: 'update', text: `UPDATE ${table} SET n = n + 1 WHERE id = ${id}` }
-    const lazily = {
-      name: 'lazily',
-      text: `WITH lazy AS (SELECT set_config('synchronous_commit', 'off', true)) UPDATE ${table} SET n = n + 1 FROM lazy WHERE id = ${id}`,
-    }
-    return async () => {
-      await session.query(update)
-      await session.query(lazily)
-    }
-  })
-  return callersRunner(UNIT, calls, () => Promise.all(sessions.map((session) => session.end())))
-}
-
 const elect = (name: string, how: string, callers: number, connections: number): Contestant => ({
   name,
   how,
   open: (bench) => electCycles(bench, callers, connections),
-})
-
-const bare = (callers: number): Contestant => ({
-  name: 'bare updates',
-  how: 'one durable and one asynchronous UPDATE of one row',
-  open: (bench) => bareUpdates(bench, callers),
 })
 
 export const uncontended: Scenario = {
@@ -70,7 +42,7 @@ export const uncontended: Scenario = {
   alsoTold: ['p50 ms', 'p99 ms', 'retries a cycle'],
   contestants: [
     elect('pg-elect', 'tryAcquire + release; grant durable, release asynchronous', 1, 1),
-    bare(1),
+    bareUpdates(1),
     ...etcdCycles(1),
     ...zooKeeperCycles(1),
     ...redisCycles(1),
@@ -97,7 +69,7 @@ export const connections: Scenario = {
   alsoTold: ['p50 ms', 'p99 ms', 'retries a cycle'],
   contestants: [
     elect('pg-elect', '16 clients in one process', 16, 16),
-    bare(16),
+    bareUpdates(16),
     ...etcdCycles(16),
     ...zooKeeperCycles(16),
     ...redisCycles(16),
@@ -121,6 +93,8 @@ export const oneProcess = (callers: number, goals: Scenario['goals']): Scenario 
   alsoTold: ['p50 ms', 'p99 ms'],
   contestants: [
     elect('pg-elect', `${callers} callers of one client`, callers, 1),
+    bareUpdates(callers),
+    bareUpdatesTogether(callers),
     ...etcdCycles(callers),
     ...zooKeeperCycles(callers),
     ...redisCycles(callers, { isPipelined: true }),

@@ -1,11 +1,12 @@
 /**
  * The benchmark: `npm run bench`, or `-- --quick`, `-- --long`, `-- --only uncontended,refusal`, `-- --out folder`. DATABASE_URL for a
- * server of your own, else an embedded one. It takes a few minutes; nothing else should run beside it.
+ * server of your own, else an embedded one. A whole run takes about three minutes on two cores, a quick one half a minute; nothing else
+ * should run beside it.
  */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { openBenchDatabase } from './harness/bench-database.ts'
-import { formatNumber } from './harness/format.ts'
+import { formatNumber, formatSeconds } from './harness/format.ts'
 import { describeMachine, describeServer } from './harness/machine.ts'
 import { writeReport } from './harness/report.ts'
 import { chooseRounds, runScenario } from './harness/rounds.ts'
@@ -32,11 +33,14 @@ const asked = {
 const chosen = chooseScenarios(values.only)
 const folder = values.out ?? fileURLToPath(new URL('./results', import.meta.url))
 
-const machine = describeMachine()
-const database = await openBenchDatabase(1300)
+const machine = describeMachine(isQuick)
 const peers = new Peers()
 const verdicts: Verdict[] = []
+// A few scenarios may need none of them.
+const starting = values.only === undefined ? peers.startAll() : undefined
+const database = await openBenchDatabase(1300)
 try {
+  await starting
   const session = await database.connect()
   const server = await describeServer(session)
   await session.end()
@@ -60,6 +64,7 @@ try {
   await peers.stop()
   await database.drop()
 }
+console.log(`\nit took ${formatSeconds(performance.now())}`)
 
 function wholeNumber(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined

@@ -42,14 +42,19 @@ async function leading(child: ChildProcess): Promise<void> {
   }
 }
 
-/** As one file of plain JavaScript: many processes start, and each would translate it anew. */
+/** As one file of plain JavaScript, with the driver in it: many processes start, and each would translate and gather it anew. */
 function build(): void {
   if (isBuilt) return
   buildSync({
     entryPoints: [fileURLToPath(new URL('leader.ts', import.meta.url))],
     outfile: BUNDLE,
     bundle: true,
-    packages: 'external',
+    // Not installed, or not needed to lead.
+    external: ['pg-native', 'pg-cloudflare', 'node-pg-migrate'],
+    // The driver's files ask for others in the older way.
+    banner: {
+      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+    },
     platform: 'node',
     format: 'esm',
   })

@@ -33,8 +33,8 @@ export interface Contestant {
   /** What it does, and with which durability, in a few words. */
   readonly how: string
   /**
-   * Its rounds are spent waiting, which takes nothing from the others: those of all such contestants run side by side, after the rounds
-   * of the others, and nothing is warmed up.
+   * Its rounds are spent waiting, which takes nothing from the others, or it measures no time: those of all such contestants run side by
+   * side, after the rounds of the others, and nothing is warmed up.
    */
   readonly isIdle?: boolean
   /** @throws Unavailable if what it needs is not installed. */

@@ -132,6 +132,8 @@ export interface Killing {
   /** Names in which a process leads, and which end with it. */
   readonly perProcess: number
   readonly isOneByOne: boolean
+  /** Where not one by one: how long after each other they are killed. Default: at the same moment. */
+  readonly apartMs?: number
 }
 
 export async function killing({
@@ -139,6 +141,7 @@ export async function killing({
   processes,
   perProcess,
   isOneByOne,
+  apartMs = 0,
 }: Killing): Promise<Succession> {
   // One client of pg-elect is enough for a process, and many would all be woken whenever something is told; elsewhere each is alone.
   const isShared = blueprint.kind.startsWith('elect')
@@ -164,13 +167,14 @@ export async function killing({
       )
       const steps: Step[] = []
       let next = 0
-      for (const leader of started) {
+      for (const [index, leader] of started.entries()) {
         leaders.add(leader)
         const successors: Successor[] = []
         for (const name of leader.names) successors.push(waitFor(await contenderAt(next++), name))
         steps.push({
           successors,
-          end() {
+          async end() {
+            if (apartMs > 0) await sleep(index * apartMs)
             const atMs = performance.now()
             leader.kill()
             leaders.delete(leader)

@@ -1,6 +1,6 @@
 /**
- * The other systems that do the same work, each started once, on loopback, with its data in a temporary folder, and only when a scenario asks
- * for it. `bench/install-peers.sh` installs them; those that are absent are named and passed over.
+ * The other systems that do the same work, each started once, on loopback, with its data in a temporary folder: all at once, or only when a scenario
+ * asks for it. `bench/install-peers.sh` installs them; those that are absent are named and passed over.
  */
 import { type EtcdServer, startEtcd } from './etcd.ts'
 import { type RedisServer, startRedis } from './redis.ts'
@@ -27,10 +27,18 @@ export class Peers {
     return this.#zooKeeper
   }
 
+  /** All of them side by side, so that no scenario waits for one. Whoever asks for one that is absent is told then. */
+  async startAll(): Promise<void> {
+    await Promise.allSettled([this.etcd(), this.redis(), this.zooKeeper()])
+  }
+
   async stop(): Promise<void> {
-    for (const starting of [this.#etcd, this.#redis, this.#zooKeeper]) {
-      const server = await starting?.catch(() => undefined)
-      await server?.stop()
-    }
+    const starting = [this.#etcd, this.#redis, this.#zooKeeper]
+    await Promise.all(
+      starting.map(async (one) => {
+        const server = await one?.catch(() => undefined)
+        await server?.stop()
+      }),
+    )
   }
 }

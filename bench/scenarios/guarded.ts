@@ -77,7 +77,7 @@ export const guardedTransactions: Scenario = {
   title: 'A transaction with one insert, guarded',
   figure: FIGURE,
   better: 'less',
-  rounds: 7,
+  rounds: 5,
   roundMs: 200,
   contestants: [
     contestant('plain', 'BEGIN, INSERT, COMMIT', { isGuarded: false, isProtected: false }, oneRow),

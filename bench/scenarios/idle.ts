@@ -14,7 +14,7 @@ const COUNT = 100
 /** All at once would have their first requests wait for each other. */
 const COUNT_AT_ONCE = 10
 /** At least a second: below that, a connection is asked less often, in terms of the TTL, than by default whether it still listens. */
-const TTL_MS = 3000
+const [TTL_MS, TTL_MS_QUICK] = [2000, 1000]
 const STATEMENTS = 'statements each a TTL'
 const WAL = 'WAL bytes a TTL'
 
@@ -25,6 +25,7 @@ type Wait = (elect: PgElect, name: string, begun: () => void, signal: AbortSigna
 async function waiting(bench: Bench, name: string, wait: Wait, windows: number): Promise<Runner> {
   const session = await bench.database.connect()
   await session.query("SELECT elect.compare_and_swap($1, 'leader', NULL)", [name])
+  const ttlMs = bench.isQuick ? TTL_MS_QUICK : TTL_MS
   let isFirst = true
   return {
     async round(): Promise<Figures> {
@@ -34,11 +35,11 @@ async function waiting(bench: Bench, name: string, wait: Wait, windows: number):
         return {}
       }
       // In the round, since the other contestants would be counted else.
-      const crowd = await gather(bench, name, wait)
+      const crowd = await gather(bench, name, wait, ttlMs)
       const figures = { [STATEMENTS]: [] as number[], [WAL]: [] as number[] }
       for (let window = 0; window < windows; window++) {
         const before = await walPosition(session)
-        const statements = await countStatements(() => passing(TTL_MS))
+        const statements = await countStatements(() => passing(ttlMs))
         figures[STATEMENTS]?.push(statements / COUNT)
         figures[WAL]?.push((await walPosition(session)) - before)
       }
@@ -49,12 +50,17 @@ async function waiting(bench: Bench, name: string, wait: Wait, windows: number):
   }
 }
 
-async function gather(bench: Bench, name: string, wait: Wait): Promise<{ disperse(): Promise<void> }> {
+async function gather(
+  bench: Bench,
+  name: string,
+  wait: Wait,
+  ttlMs: number,
+): Promise<{ disperse(): Promise<void> }> {
   const clients: PgElect[] = []
   const waits: Promise<unknown>[] = []
   const stop = new AbortController()
   while (clients.length < COUNT) {
-    const few = Array.from({ length: COUNT_AT_ONCE }, () => openElect(bench, { ttlMs: TTL_MS }))
+    const few = Array.from({ length: COUNT_AT_ONCE }, () => openElect(bench, { ttlMs }))
     clients.push(...few)
     const beginning = few.map(
       (client) => new Promise<void>((begun) => waits.push(wait(client, name, begun, stop.signal))),

@@ -5,7 +5,7 @@ import type { Blueprint } from '../contenders/blueprint.ts'
 import type { Contender } from '../contenders/contender.ts'
 import { openElectionContender } from '../contenders/elect.ts'
 import { closeAll } from '../harness/elect.ts'
-import { withOwnDatabase } from '../harness/own-database.ts'
+import { inOwnDatabase, withOwnDatabase } from '../harness/own-database.ts'
 import { requireTime } from '../harness/quick.ts'
 import { type Bench, type Contestant, type Runner, type Scenario, Unavailable } from '../harness/scenario.ts'
 import {
@@ -27,15 +27,24 @@ const ZOOKEEPER = 'ZooKeeper, 4 s'
 
 /** One kill after the other, each in a process of its own, takes about this long. */
 const KILL_MS = 35
+/** So many are killed before any of it counts. */
+const WARM_UP_KILLS = 2
 /** Names that one process leads, where its death is followed by waiting only. */
 const NAMES = 8
+/** Of two processes of another system: half a tick of ZooKeeper, which ends sessions at its ticks. */
+const PROCESSES_APART_MS = 1000
 /** Several that run out at the same moment would be in each other's way. */
 const APART_MS = 50
 
 async function byConnection({ database }: Bench): Promise<Runner> {
   const { connectionString: address } = database
   const blueprint: Blueprint = { kind: 'elect by connection', address, ttlMs: 15_000 }
-  const processes = (forMs: number) => Math.max(2, Math.round(forMs / KILL_MS))
+  let isFirst = true
+  const processes = (forMs: number) => {
+    const count = isFirst ? WARM_UP_KILLS : Math.max(2, Math.round(forMs / KILL_MS))
+    isFirst = false
+    return count
+  }
   return takeoverRunner(await killing({ blueprint, processes, perProcess: 1, isOneByOne: true }), undefined)
 }
 
@@ -52,9 +61,10 @@ const byExpiry =
 async function byPeer(blueprint: Blueprint): Promise<Runner> {
   const succession = await killing({
     blueprint,
-    processes: () => 1,
+    processes: () => 2,
     perProcess: NAMES,
     isOneByOne: false,
+    apartMs: PROCESSES_APART_MS,
   })
   return takeoverRunner(succession, undefined)
 }
@@ -114,7 +124,8 @@ export const takeover: Scenario = {
   figure: TAKEOVER_FIGURE,
   better: 'less',
   alsoTold: TAKEOVER_TOLD,
-  rounds: 2,
+  // What only waits has many names instead of many rounds.
+  rounds: 1,
   roundMs: 900,
   contestants: [
     { name: BY_CONNECTION, how: "takeover: 'connection', TTL 15 s", open: withOwnDatabase(byConnection) },
@@ -129,14 +140,19 @@ export const takeover: Scenario = {
       name: DEAD,
       how: 'a release, but the first in line is dead: 2 s to accept in',
       isIdle: true,
-      open: withOwnDatabase(deadCandidate),
+      async open(bench) {
+        requireTime(bench)
+        return inOwnDatabase(bench, deadCandidate)
+      },
     },
     {
       name: ETCD,
       how: 'the least TTL that the server takes',
       isIdle: true,
-      open: async ({ peers }) =>
-        byPeer({ kind: 'etcd3', address: (await peers.etcd()).address, ttlMs: 2000 }),
+      async open(bench) {
+        requireTime(bench)
+        return byPeer({ kind: 'etcd3', address: (await bench.peers.etcd()).address, ttlMs: 2000 })
+      },
     },
     {
       name: ZOOKEEPER,

@@ -4,7 +4,7 @@
  */
 import { PgElect } from '../../src/index.ts'
 
-const AT_ONCE = 50
+const AT_ONCE = 200
 
 const [connectionString, kind = '', count = ''] = process.argv.slice(2)
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }

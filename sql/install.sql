@@ -23,6 +23,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/is_name.sql
 \ir internal/is_text.sql
 \ir internal/is_ttl.sql
+\ir internal/is_usual.sql
 \ir internal/is_metadata.sql
 \ir internal/in_seconds.sql
 \ir internal/valid_name.sql
@@ -69,8 +70,8 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/require_fresh_snapshots.sql
 \ir internal/channel_of.sql
 \ir internal/news_of.sql
+\ir internal/tell.sql
 \ir internal/announce.sql
-\ir internal/held_answer.sql
 \ir internal/lease_answer.sql
 \ir internal/lock_lease.sql
 \ir internal/lock_row.sql

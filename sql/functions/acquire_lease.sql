@@ -15,15 +15,21 @@ DECLARE
   in_epoch elect.epochs;
   grace_until timestamptz;
   nobody_waits boolean;
-  held boolean;
+  held boolean := false;
   locked_version bigint;
+  new_token bigint;
+  message text;
   -- Whether this transaction alone may give the lease away: it has the vacant row, or has seen that there is none.
   vacancy_locked boolean := false;
 BEGIN
-  -- One look at all of them: each check by itself is set up anew in each transaction.
-  IF (elect.is_name(name) AND elect.is_text(holder) AND elect.is_ttl(ttl) AND metadata IS NULL AND wait IS NOT NULL AND backend IS NULL) IS NOT TRUE THEN
-    PERFORM elect.valid_name(name), elect.valid_text(holder, 'holder'), elect.valid_ttl(ttl), elect.valid_metadata(metadata),
-      elect.valid_choice(wait, 'wait'), elect.valid_backend(backend);
+  -- One look at all of them: each expression is set up anew in each transaction, with all that stands in it, whether it comes to
+  -- that or not. So the usual way through this function has few of them, and short ones.
+  IF elect.is_usual(name, holder, ttl) AND metadata IS NULL AND wait IS NOT NULL AND backend IS NULL THEN
+    asked_ttl := ttl;
+  ELSE
+    PERFORM elect.valid_name(name), elect.valid_text(holder, 'holder'), elect.valid_metadata(metadata), elect.valid_choice(wait, 'wait'),
+      elect.valid_backend(backend);
+    asked_ttl := elect.valid_ttl(ttl);
   END IF;
   IF session IS NOT NULL THEN
     asked_ttl := (elect.valid_session(session)).ttl;
@@ -33,18 +39,20 @@ BEGIN
   -- A plain read first: contention for a held lease, the usual case, locks and writes nothing.
   SELECT * INTO lease FROM elect.leases l WHERE l.name = acquire_lease.name;
   at := clock_timestamp();
-  held := elect.is_held(lease, at);
+  IF lease.holder IS NOT NULL THEN
+    IF lease.expires_at > at AND lease.holder <> acquire_lease.holder AND lease.renewed_at <= at AND lease.session IS NULL AND NOT wait THEN
+      RETURN ROW(false, lease.holder, lease.token, lease.version, lease.metadata, lease.expires_at - at, NULL)::elect.lease_grant;
+    END IF;
+    held := elect.is_held(lease, at);
+  END IF;
 
   IF held AND lease.holder <> acquire_lease.holder THEN
-    IF (lease.renewed_at > at OR lease.session IS NOT NULL) AND elect.is_from_future(lease, at) THEN
+    IF elect.is_from_future(lease, at) THEN
       lease := elect.cut_to_clock(acquire_lease.name);
       at := clock_timestamp();
       held := elect.is_held(lease, at);
     END IF;
     IF NOT wait OR priority IS NULL THEN
-      IF held THEN
-        RETURN elect.held_answer(false, lease, at);
-      END IF;
       RETURN elect.lease_answer(false, lease, at);
     END IF;
     -- Standing in line and releasing meet under this lock: whoever releases next sees the place, or has released
@@ -53,8 +61,8 @@ BEGIN
     at := clock_timestamp();
     held := elect.is_held(lease, at);
     IF held AND lease.holder <> acquire_lease.holder THEN
-      rank := elect.stand_in_line(acquire_lease.name, acquire_lease.holder, priority, true, coalesce(asked_ttl, elect.in_seconds(ttl)),
-        acquire_lease.metadata, elect.valid_backend(backend), at);
+      rank := elect.stand_in_line(acquire_lease.name, acquire_lease.holder, priority, true, asked_ttl, acquire_lease.metadata,
+        elect.valid_backend(backend), at);
       RETURN elect.lease_answer(false, lease, at, rank);
     END IF;
   END IF;
@@ -62,7 +70,6 @@ BEGIN
   IF priority IS NULL THEN
     RETURN elect.lease_answer(false, lease, at);
   END IF;
-  asked_ttl := coalesce(asked_ttl, elect.in_seconds(ttl));
   IF held THEN
     -- Its own already: an earlier answer was lost. NO KEY, because its guarded transactions may be under way.
     SELECT * INTO lease FROM elect.leases l
@@ -103,6 +110,26 @@ BEGIN
     ELSE
       -- Not earlier than the moment at which it was found vacant, also where the clock has gone back since.
       at := greatest(at, clock_timestamp());
+      -- The usual grant: that of write_grant, without what is only for the others. Written here, because another function costs more
+      -- than what it would do.
+      IF lease.session IS NULL AND session IS NULL AND elect.is_in_force(lease.epoch) THEN
+        new_token := elect.next_token(lease.token, at, lease.epoch);
+        UPDATE elect.leases AS l
+        SET holder = acquire_lease.holder, token = new_token, version = l.version + 1,
+            acquired_at = at, renewed_at = at, expires_at = at + asked_ttl, ttl = asked_ttl,
+            metadata = acquire_lease.metadata, is_bound = false, part_of = NULL
+        -- In a statement after the lock, so that it sees all who stood in line before that.
+        WHERE l.name = acquire_lease.name AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = acquire_lease.name);
+        IF FOUND THEN
+          IF NOT elect.is_durable() THEN
+            PERFORM elect.raise_durability();
+          END IF;
+          message := elect.news_of(CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END, acquire_lease.name,
+            acquire_lease.holder, new_token, lease.holder);
+          RETURN ROW(elect.tell(message, acquire_lease.name, NULL), acquire_lease.holder, new_token, locked_version + 1, acquire_lease.metadata,
+            asked_ttl, NULL)::elect.lease_grant;
+        END IF;
+      END IF;
     END IF;
   END IF;
 
@@ -112,16 +139,12 @@ BEGIN
     lease := elect.end_session_of(lease, at);
   END IF;
   IF vacancy_locked AND NOT held AND lease.session IS NULL THEN
-    IF elect.is_in_force(lease.epoch, at) THEN
-      in_epoch.epoch := lease.epoch;
-    ELSE
-      in_epoch := elect.epoch_at(at, true);
-      grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);
-    END IF;
+    in_epoch := elect.epoch_at(at, true);
+    grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);
     IF grace_until IS NULL AND (rank = 0 OR elect.is_turn(lease, rank, at, elect.grace_of(lease, asked_ttl, at, in_epoch, also_past => true))) THEN
       lease := elect.write_grant(lease, acquire_lease.name, at, acquire_lease.holder, asked_ttl, acquire_lease.metadata,
         CASE WHEN lease.holder IS NULL THEN 'granted' ELSE 'expired' END, epoch => in_epoch.epoch, nobody_waits => nobody_waits, session => session);
-      RETURN elect.held_answer(true, lease, at);
+      RETURN elect.lease_answer(true, lease, at);
     END IF;
   END IF;
   IF wait AND lease.name IS NOT NULL THEN

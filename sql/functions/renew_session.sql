@@ -17,7 +17,7 @@ BEGIN
   UPDATE elect.sessions AS s
   SET renewed_at = clock_timestamp(), expires_at = greatest(s.expires_at, clock_timestamp() + s.ttl)
   WHERE s.session = renew_session.session AND s.expires_at > clock_timestamp() + interval '200 milliseconds'
-    AND s.renewed_at <= clock_timestamp() AND elect.is_in_force(s.epoch, clock_timestamp())
+    AND s.renewed_at <= clock_timestamp() AND elect.is_in_force(s.epoch)
   RETURNING true, s.expires_at - s.renewed_at, false, EXISTS (SELECT FROM elect.session_losses l WHERE l.session = s.session)
   INTO answer.granted, answer.expires_in, answer.must_reopen, has_losses;
   IF answer.granted IS NULL THEN

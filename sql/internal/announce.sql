@@ -4,16 +4,9 @@ CREATE OR REPLACE FUNCTION elect.announce(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  message text;
+  message CONSTANT text := elect.news_of(event, name, holder, token, previous_holder);
 BEGIN
-  -- A full queue would fail the commit (54000), and a notification is only a hint: losing it costs its readers
-  -- a little time, a failed grant or release would cost more.
-  IF pg_notification_queue_usage() > 0.9 THEN
-    RETURN true;
-  END IF;
-  message := elect.news_of(event, name, holder, token, previous_holder);
-  RETURN pg_notify('elect', message) IS NOT NULL AND pg_notify(elect.channel_of(name), message) IS NOT NULL
-    AND (backend IS NULL OR pg_notify(elect.session_channel(backend), message) IS NOT NULL);
+  RETURN elect.tell(message, name, backend);
 END
 $$;
 COMMENT ON FUNCTION elect.announce(text, text, text, bigint, text, integer) IS

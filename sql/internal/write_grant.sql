@@ -10,6 +10,8 @@ DECLARE
   granted elect.leases;
   in_epoch CONSTANT bigint := coalesce(epoch, (elect.epoch_at(at, true)).epoch);
   new_token CONSTANT bigint := elect.next_token((lease).token, at, in_epoch);
+  line text;
+  message text;
   until timestamptz := CASE WHEN session IS NULL THEN at + coalesce(accept_in, ttl) END;
 BEGIN
   IF session IS NOT NULL THEN
@@ -55,10 +57,11 @@ BEGIN
   IF NOT elect.is_durable() THEN
     PERFORM elect.raise_durability();
   END IF;
-  IF NOT elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend) THEN
-    RETURN NULL;
+  line := coalesce(granted.part_of, granted.name);
+  message := elect.news_of(event, line, granted.holder, granted.token, lease.holder);
+  IF elect.tell(message, line, backend) THEN
+    RETURN granted;
   END IF;
-  RETURN granted;
 END
 $$;
 COMMENT ON FUNCTION elect.write_grant(elect.leases, text, timestamptz, text, interval, jsonb, text, interval, integer, bigint, boolean, uuid, uuid) IS

@@ -9,7 +9,7 @@ DECLARE
   kept_by elect.sessions;
   promised timestamptz;
   -- Whoever renews holds it: nobody else can have been granted it by a server of which this one does not know all.
-  in_epoch CONSTANT bigint := CASE WHEN elect.is_in_force(lease.epoch, at) THEN lease.epoch ELSE (elect.epoch_at(at, true)).epoch END;
+  in_epoch CONSTANT bigint := CASE WHEN elect.is_in_force(lease.epoch) THEN lease.epoch ELSE (elect.epoch_at(at, true)).epoch END;
 BEGIN
   IF session IS NOT NULL THEN
     kept_by := elect.keep_session(session);

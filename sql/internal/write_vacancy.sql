@@ -8,6 +8,7 @@ AS $$
 DECLARE
   line CONSTANT text := coalesce(lease.part_of, lease.name);
   first_backend integer;
+  message text;
 BEGIN
   IF lease.session IS NOT NULL THEN
     PERFORM elect.record_loss(lease, own_session);
@@ -23,7 +24,8 @@ BEGIN
     WHERE c.lease = line AND elect.is_waiting(c, at)
     ORDER BY c.priority DESC, c.arrival LIMIT 1;
   END IF;
-  RETURN elect.announce(event, line, NULL, lease.token, lease.holder, first_backend);
+  message := elect.news_of(event, line, NULL, lease.token, lease.holder);
+  RETURN elect.tell(message, line, first_backend);
 END
 $$;
 COMMENT ON FUNCTION elect.write_vacancy(elect.leases, timestamptz, text, jsonb, boolean, uuid) IS

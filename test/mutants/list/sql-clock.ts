@@ -70,8 +70,8 @@ export const sqlClock: readonly Mutant[] = [
   {
     name: 'clock-that-went-back-sticks',
     file: 'sql/functions/acquire_lease.sql',
-    from: 'AND elect.is_from_future(lease, at) THEN',
-    to: 'AND false THEN',
+    from: 'IF elect.is_from_future(lease, at) THEN',
+    to: 'IF false THEN',
     costs: 'after the clock of the server went back by an hour, a lease of the dead lasts for an hour',
     tests: ['test/sql/clock.test.ts'],
   },

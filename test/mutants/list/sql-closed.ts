@@ -88,8 +88,8 @@ export const sqlClosed: readonly Mutant[] = [
   {
     name: 'grant-is-not-told',
     file: 'sql/internal/write_grant.sql',
-    from: 'NOT elect.announce(event, coalesce(granted.part_of, granted.name), granted.holder, granted.token, lease.holder, backend)',
-    to: 'false',
+    from: 'IF elect.tell(message, line, backend) THEN',
+    to: 'IF true THEN',
     costs: 'nobody hears that the leader has changed, and who was handed the lease lets it run out',
     tests: ['test/sql/notify.test.ts'],
   },
@@ -104,7 +104,7 @@ export const sqlClosed: readonly Mutant[] = [
   },
   {
     name: 'own-channel-of-a-lease-is-silent',
-    file: 'sql/internal/announce.sql',
+    file: 'sql/internal/tell.sql',
     from: ' AND pg_notify(elect.channel_of(name), message) IS NOT NULL',
     to: '',
     costs: 'followers hear nothing, as they listen to the channels of their leases alone',
@@ -112,9 +112,9 @@ export const sqlClosed: readonly Mutant[] = [
   },
   {
     name: 'full-queue-fails-the-grant',
-    file: 'sql/internal/announce.sql',
-    from: 'IF pg_notification_queue_usage() > 0.9 THEN',
-    to: 'IF false THEN',
+    file: 'sql/internal/tell.sql',
+    from: 'pg_notification_queue_usage() > 0.9',
+    to: 'false',
     costs: 'one listener that hangs in a transaction ends all grants and releases of the server',
     tests: ['test/sql/notify-queue.test.ts'],
   },

@@ -72,6 +72,14 @@ export const sqlEpochs: readonly Mutant[] = [
     tests,
   },
   {
+    name: 'usual-grant-in-any-epoch',
+    file: 'sql/functions/acquire_lease.sql',
+    from: ' AND elect.is_in_force(lease.epoch) THEN',
+    to: ' THEN',
+    costs: 'no grace after a fail-over: two leaders',
+    tests,
+  },
+  {
     name: 'old-binding-outlives-its-server',
     file: 'sql/functions/renew_leases.sql',
     from: 'is_bound = l.is_bound AND l.epoch = in_epoch,',

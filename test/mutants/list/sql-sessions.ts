@@ -62,9 +62,18 @@ export const sqlSessions: readonly Mutant[] = [
     isQuick: true,
   },
   {
+    name: 'usual-grant-of-a-lease-of-a-session',
+    file: 'sql/functions/acquire_lease.sql',
+    from: 'IF lease.session IS NULL AND session IS NULL AND elect',
+    to: 'IF session IS NULL AND elect',
+    costs:
+      'a session that has run out is not ended before one of its leases is given away: a late renewal revives it, with all of them',
+    tests: ['test/sql/sessions-takeover.test.ts'],
+  },
+  {
     name: 'renewed-in-another-epoch-at-once',
     file: 'sql/functions/renew_session.sql',
-    from: ' AND elect.is_in_force(s.epoch, clock_timestamp())',
+    from: ' AND elect.is_in_force(s.epoch)',
     to: '',
     costs: 'the same, on the path that nearly all renewals take',
     tests: ['test/sql/sessions-epochs.test.ts'],

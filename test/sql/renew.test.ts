@@ -54,11 +54,12 @@ test('a renewal never shortens what was promised', async () => {
   expect(await stored(one, 'promised')).toMatchObject({ expires_at, ttl: '00:00:00.1' })
 })
 
-test('an expired lease is not renewed, though nobody else has it', async () => {
+test('an expired lease is neither renewed nor given back, though nobody else has it', async () => {
   const token = await grantTo(one, 'expired', 'ada', '100 milliseconds')
   await untilExpired(one, 'expired')
   const before = await stored(one, 'expired')
   expect(await renew(one, 'expired', token, '1 minute')).toEqual(nobodyKnown)
+  expect(await release(one, 'expired', token)).toBe(false)
   expect(await stored(one, 'expired')).toEqual(before)
 })
 

@@ -121,6 +121,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/acquire_leases.sql
 \ir functions/renew_lease.sql
 \ir internal/try_renewal.sql
+\ir internal/renew_one_by_one.sql
 \ir functions/renew_leases.sql
 \ir functions/release_lease.sql
 \ir functions/open_session.sql

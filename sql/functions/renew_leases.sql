@@ -8,17 +8,23 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  asked_ttl CONSTANT interval := CASE WHEN ttl IS NOT NULL THEN elect.valid_ttl(ttl) END;
-  in_epoch bigint;
+  asked CONSTANT integer := cardinality(names);
+  in_epoch bigint := pg_sequence_last_value('elect.epoch_number');
+  new_ttl interval;
   kept_by elect.sessions;
+  kept_until timestamptz;
+  kept_for interval;
   promised timestamptz;
+  lost_names text[];
 BEGIN
-  IF names IS NULL OR tokens IS NULL OR cardinality(names) <> cardinality(tokens) THEN
+  IF (asked = cardinality(tokens)) IS NOT TRUE THEN
     RAISE EXCEPTION 'Invalid tokens: expected one for each of % names, got %',
-        coalesce(cardinality(names)::text, 'null'), coalesce(cardinality(tokens)::text, 'null')
+        coalesce(asked::text, 'null'), coalesce(cardinality(tokens)::text, 'null')
       USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass two arrays of the same length.';
   END IF;
-  PERFORM elect.valid_name(a.name), elect.valid_token(a.token) FROM unnest(names, tokens) AS a (name, token);
+  IF ttl IS NOT NULL THEN
+    new_ttl := elect.valid_ttl(ttl);
+  END IF;
   IF session IS NOT NULL THEN
     kept_by := elect.keep_session(session);
     -- As write_renewal: the session lasts for as long as any of them has been promised.
@@ -31,59 +37,59 @@ BEGIN
       WHERE s.session = kept_by.session
       RETURNING * INTO kept_by;
     END IF;
+    new_ttl := kept_by.ttl;
+    kept_until := kept_by.expires_at;
+    kept_for := kept_by.expires_at - kept_by.renewed_at;
+    lost_names := ARRAY(SELECT o.name FROM elect.session_losses o WHERE o.session = kept_by.session);
   END IF;
   IF NOT elect.is_durable() THEN
     PERFORM elect.raise_durability();
   END IF;
-  in_epoch := (elect.epoch_at(clock_timestamp(), true)).epoch;
+  -- Of a standby it is not asked: epoch_at says what is wrong.
+  IF (NOT pg_is_in_recovery() AND elect.is_in_force(in_epoch)) IS NOT TRUE THEN
+    in_epoch := (elect.epoch_at(clock_timestamp(), true)).epoch;
+  END IF;
 
   -- In one statement, which writes each row and nothing else. It waits where another transaction is at a row, for 10 ms, and has a clock
   -- from before that: so only where more time is left to the lease.
   BEGIN
     RETURN QUERY
-    WITH asked AS MATERIALIZED (
-      SELECT a.name COLLATE "C" AS name, a.token, a.place
-      FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
-    ),
-    renewed AS MATERIALIZED (
+    WITH renewed AS MATERIALIZED (
       UPDATE elect.leases AS l
       SET version = l.version + 1, epoch = in_epoch, renewed_at = a.at, is_bound = l.is_bound AND l.epoch = in_epoch,
-          ttl = coalesce(kept_by.ttl, asked_ttl, l.ttl), session = renew_leases.session,
-          expires_at = CASE WHEN renew_leases.session IS NULL THEN greatest(l.expires_at, a.at + coalesce(asked_ttl, l.ttl)) END
+          ttl = coalesce(new_ttl, l.ttl), session = renew_leases.session,
+          expires_at = CASE WHEN renew_leases.session IS NULL THEN greatest(l.expires_at, a.at + coalesce(new_ttl, l.ttl)) END
       -- Row by row: the moment before it is looked up. So the settings above: another join would read the clock for all of them first.
-      FROM (SELECT asked.*, clock_timestamp() AS at FROM asked OFFSET 0) AS a
+      FROM (
+        SELECT unnest(names) AS name, unnest(tokens) AS token, generate_series(1, asked) AS place, clock_timestamp() AS at
+      ) AS a
       WHERE l.name = a.name AND l.token = a.token AND l.holder IS NOT NULL
         -- One that never expires, or that a session keeps already, or whose clock went back: by itself.
         AND l.ttl IS NOT NULL AND l.session IS NULL
-        -- Nor one that was promised more meanwhile, or that comes back.
-        AND (renew_leases.session IS NULL OR l.expires_at <= kept_by.expires_at AND NOT EXISTS (
-          SELECT FROM elect.session_losses o WHERE o.session = renew_leases.session AND o.name = l.name AND o.token = l.token))
         AND l.expires_at > a.at + interval '100 milliseconds' AND l.renewed_at <= a.at
-      RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata,
-        coalesce(l.expires_at - l.renewed_at, least(kept_by.expires_at - a.at, kept_by.expires_at - kept_by.renewed_at)) AS expires_in
-    ),
-    -- All others by themselves, after those above.
-    decided AS MATERIALIZED (
-      SELECT a.place, a.name, elect.try_renewal(a.name, a.token, asked_ttl, renew_leases.session) AS answer
-      FROM asked a
-      WHERE a.place NOT IN (SELECT r.place FROM renewed r)
+        -- Nor one that was promised more meanwhile, or that may be coming back.
+        AND (kept_until IS NULL OR l.expires_at <= kept_until AND l.name <> ALL (lost_names))
+      RETURNING a.place, l.name, true AS granted, l.holder, l.token, l.version, l.metadata,
+        coalesce(l.expires_at - l.renewed_at, least(kept_until - a.at, kept_for)) AS expires_in
     )
     SELECT e.name, e.granted, e.holder, e.token, e.version, e.metadata, e.expires_in
     FROM (
-      SELECT r.place, r.name, true AS granted, r.holder, r.token, r.version, r.metadata, r.expires_in FROM renewed r
+      TABLE renewed
       UNION ALL
-      SELECT d.place, d.name, (d.answer).granted, (d.answer).holder, (d.answer).token, (d.answer).version, (d.answer).metadata, (d.answer).expires_in
-      FROM decided d
+      -- All others by themselves, after those above. Usually there are none: then this costs nothing, nor does looking at what was asked.
+      SELECT o.*
+      FROM elect.renew_one_by_one(
+        names, tokens, renew_leases.ttl, renew_leases.session, ARRAY(SELECT r.place FROM renewed r)
+      ) AS o
+      WHERE (SELECT count(*) FROM renewed) < asked
     ) AS e
     ORDER BY e.place;
   EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
       -- Nothing has been renewed yet. One lease that another transaction is at must not hold up the beat of all the others.
       RETURN QUERY
-      SELECT a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
-      FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
-      CROSS JOIN LATERAL elect.try_renewal(a.name, a.token, asked_ttl, renew_leases.session) AS answer
-      ORDER BY a.place;
+      SELECT o.name, o.granted, o.holder, o.token, o.version, o.metadata, o.expires_in
+      FROM elect.renew_one_by_one(names, tokens, renew_leases.ttl, renew_leases.session, '{}') AS o;
   END;
 END
 $$;

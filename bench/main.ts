@@ -1,7 +1,7 @@
 /**
  * The benchmark: `npm run bench`, or `-- --quick`, `-- --long`, `-- --only uncontended,refusal`, `-- --out folder`. DATABASE_URL for a
- * server of your own, else an embedded one. A whole run takes about three minutes on two cores, a quick one half a minute; nothing else
- * should run beside it.
+ * server of your own, else an embedded one. A whole run takes three to four minutes on two cores, a quick one half a minute; nothing
+ * else should run beside it.
  */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'

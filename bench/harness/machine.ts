@@ -57,6 +57,7 @@ const SETTINGS = [
   'full_page_writes',
   'wal_sync_method',
   'shared_buffers',
+  'max_wal_size',
   'max_connections',
 ]
 

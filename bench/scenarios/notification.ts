@@ -59,7 +59,7 @@ async function following(bench: Bench, listeners: number, isDurable: boolean): P
   for (let place = 0; place < places; place++) {
     followers.push(await follow(bench, `followed ${place}`))
     if (place % 2 === 0) raws.push(await database.connect())
-    await gather(database, crowd, Math.floor(((listeners - places) * (place + 1)) / places))
+    await gather(database, sender, crowd, Math.floor(((listeners - places) * (place + 1)) / places))
   }
   const quietMs = listeners * QUIET_MS_EACH
   const quiet = async () => (quietMs >= 1 ? sleep(quietMs) : undefined)
@@ -90,11 +90,21 @@ async function following(bench: Bench, listeners: number, isDurable: boolean): P
 }
 
 /** Sessions that listen, each to another lease, until there are so many. */
-async function gather(database: BenchDatabase, crowd: pg.Client[], count: number): Promise<void> {
-  while (crowd.length < count) {
-    const few = Array.from({ length: Math.min(CONNECTS_AT_ONCE, count - crowd.length) }, async (_, index) => {
+async function gather(
+  database: BenchDatabase,
+  sender: pg.Client,
+  crowd: pg.Client[],
+  count: number,
+): Promise<void> {
+  const { rows } = await sender.query<{ channel: string }>(
+    "SELECT quote_ident(elect.lease_channel('other ' || i)) AS channel FROM generate_series($1::integer, $2::integer) AS i",
+    [crowd.length, count - 1],
+  )
+  for (let first = 0; first < rows.length; first += CONNECTS_AT_ONCE) {
+    const few = rows.slice(first, first + CONNECTS_AT_ONCE).map(async ({ channel }) => {
       const session = await database.connect()
-      await session.query('SELECT elect.listen(ARRAY[$1])', [`other ${crowd.length + index}`])
+      // As elect.listen does it, which would take so many sessions several seconds to load.
+      await session.query(`LISTEN ${channel}`)
       return session
     })
     crowd.push(...(await Promise.all(few)))

@@ -43,6 +43,7 @@ async function fill(session: pg.Client, { count, holders, isHalfExpired }: FillO
     ...(isHalfExpired && { expires_at: 'CASE WHEN i % 2 = 0 THEN clock_timestamp() ELSE p.expires_at END' }),
   }
   const columns = rows.map(({ column }) => column)
+  const addKeys = await dropKeys(session)
   await session.query(
     `INSERT INTO elect.leases (${columns.join(', ')})
     SELECT ${columns.map((column) => made[column] ?? `p.${column}`).join(', ')}
@@ -50,8 +51,23 @@ async function fill(session: pg.Client, { count, holders, isHalfExpired }: FillO
     [count],
   )
   await session.query("DELETE FROM elect.leases WHERE name = 'pattern'")
+  await addKeys()
   await session.query('VACUUM (ANALYZE) elect.leases')
   await session.query('CHECKPOINT')
+}
+
+/** An index of a whole table is built sooner than it grows. Returns what adds them again, in their order: the planner may go by it. */
+async function dropKeys(session: pg.Client): Promise<() => Promise<void>> {
+  const { rows } = await session.query<{ key: string; definition: string }>(
+    `SELECT quote_ident(conname) AS key, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+    WHERE conrelid = 'elect.leases'::regclass AND contype IN ('p', 'u') ORDER BY conindid`,
+  )
+  for (const { key } of rows) await session.query(`ALTER TABLE elect.leases DROP CONSTRAINT ${key}`)
+  return async () => {
+    for (const { key, definition } of rows) {
+      await session.query(`ALTER TABLE elect.leases ADD CONSTRAINT ${key} ${definition}`)
+    }
+  }
 }
 
 /** Bytes of the table and its indexes. */

@@ -87,6 +87,14 @@ export const sqlSessions: readonly Mutant[] = [
     tests: ['test/sql/sessions-takeover.test.ts'],
   },
   {
+    name: 'losses-are-not-looked-for',
+    file: 'sql/functions/renew_session.sql',
+    from: "pg_relation_size('elect.session_losses') > 0",
+    to: 'false',
+    costs: 'a process goes on with leases that others have taken from it',
+    tests: ['test/sql/sessions-losses.test.ts'],
+  },
+  {
     name: 'renewed-by-a-clock-that-went-back',
     file: 'sql/functions/renew_session.sql',
     from: '\n    AND s.renewed_at <= clock_timestamp() AND',

@@ -17,6 +17,7 @@ import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { ExecuteOptions, Executor } from './queries.ts'
 import { type ServerState, serverState, settleSession } from './session-queries.ts'
+import { send } from './statement.ts'
 import { Wakeup } from './wakeup.ts'
 
 interface ConnectionEvents {
@@ -221,31 +222,28 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
     if (!this.#round.hasOthers) this.#failures = 1
   }
 
-  async #ask<Row>(
+  #ask<Row>(
     client: pg.Client,
     query: CompiledQuery<Row>,
-    options: ExecuteOptions = {},
+    { timeoutMs = this.#dependencies.timeoutMs }: ExecuteOptions = {},
   ): Promise<Row[]> {
+    // Prepared at its first use, so that the server does not parse and plan it each time.
     const name = this.#owned.has(client) ? statementName(query.sql) : undefined
     const ask = (preparedAs: string | undefined) =>
-      client.query({
-        // Prepared at its first use, so that the server does not parse and plan it each time.
-        name: preparedAs,
-        text: query.sql,
-        values: [...query.parameters],
-        // On its expiry the driver destroys the socket, as this is a pipeline: what is behind an unanswered query waits for ever.
-        query_timeout: Math.max(1, Math.ceil(options.timeoutMs ?? this.#dependencies.timeoutMs)),
-      } as pg.QueryConfig)
-    const result = await ask(name).catch((error: unknown) => {
-      // The first one of that text failed to be prepared, and those behind it in the pipeline had relied on it. They were not run.
-      if (name !== undefined && saysUnprepared(error)) return ask(undefined)
-      if (saysReadOnly(error)) this.#leave(client)
-      throw error
-    })
-    // The answer was on its way with the warning.
-    if (this.#distrusted.has(client))
-      throw new ConnectionError('The commit did not wait for its synchronous standby')
-    return result.rows
+      send<Row>(client, { name: preparedAs, text: query.sql, values: query.parameters, timeoutMs })
+    return ask(name)
+      .catch((error: unknown) => {
+        // The first one of that text failed to be prepared, and those behind it in the pipeline had relied on it. They were not run.
+        if (name !== undefined && saysUnprepared(error)) return ask(undefined)
+        if (saysReadOnly(error)) this.#leave(client)
+        throw error
+      })
+      .then((rows) => {
+        // The answer was on its way with the warning.
+        if (this.#distrusted.has(client))
+          throw new ConnectionError('The commit did not wait for its synchronous standby')
+        return rows
+      })
   }
 }
 

@@ -2,14 +2,6 @@
 import pg from 'pg'
 import { InvalidArgumentError } from './errors.ts'
 
-/** How to read the types that come back: bool, int4, float8 and jsonb; all others are text. */
-const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
-  16: (text) => text === 't',
-  23: Number,
-  701: Number,
-  3802: JSON.parse,
-}
-
 /**
  * A client that has not connected yet.
  *
@@ -27,8 +19,6 @@ export function makeClient(config: pg.ClientConfig, timeoutMs: number, option = 
       ...({ binary: false } as pg.ClientConfig),
       // Many callers share this connection: they need not wait for each other's round trips.
       pipeline: true,
-      // Whatever the application has set for its own rows, here each type is read as this package expects it.
-      types: { getTypeParser: (oid: number) => PARSERS[oid] ?? String } as pg.CustomTypesConfig,
     })
   } catch {
     // No cause: the driver's error carries the whole connection string, with its password.

@@ -5,16 +5,8 @@ export const sqlClock: readonly Mutant[] = [
   {
     name: 'renewal-reads-the-clock-before-the-lock',
     file: 'sql/functions/renew_lease.sql',
-    from: `  lease elect.leases := elect.lock_lease(lease_name, asked_token);
-  -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
-  -- After the locks: a renewal that waited for them past its expiry must come back refused.
-  at timestamptz := clock_timestamp();`,
-    to: `  at timestamptz := clock_timestamp();
-  lease elect.leases := elect.lock_lease(lease_name, asked_token);
-  -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
-  -- After the locks: a renewal that waited for them past its expiry must come back refused.`,
+    from: '  at := clock_timestamp();',
+    to: '  at := statement_timestamp();',
     costs: 'a renewal that waited past the expiry revives a lease that another may have seen as vacant',
     tests: ['test/sql/waiting.test.ts'],
     isQuick: true,
@@ -22,8 +14,8 @@ export const sqlClock: readonly Mutant[] = [
   {
     name: 'renewal-by-now',
     file: 'sql/functions/renew_lease.sql',
-    from: 'at timestamptz := clock_timestamp();',
-    to: 'at timestamptz := now();',
+    from: '  at := clock_timestamp();',
+    to: '  at := now();',
     costs: 'a renewal in a long transaction extends from its start, so comes back expired already',
     tests: ['test/sql/renew.test.ts'],
   },
@@ -90,6 +82,14 @@ export const sqlClock: readonly Mutant[] = [
     to: '(lease).expires_at - at',
     costs: 'after the clock went back, followers are told to wait for hours',
     tests: ['test/sql/clock.test.ts'],
+  },
+  {
+    name: 'renewal-shortens-a-promise',
+    file: 'sql/functions/renew_lease.sql',
+    from: 'greatest(l.expires_at, at + asked_ttl)',
+    to: 'at + asked_ttl',
+    costs: 'a renewal with a shorter ttl, whose answer is lost, ends a lease that its holder still trusts',
+    tests: ['test/sql/renew.test.ts'],
   },
   {
     name: 'beat-shortens-a-promise',

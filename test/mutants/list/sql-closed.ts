@@ -53,6 +53,14 @@ export const sqlClosed: readonly Mutant[] = [
     tests: ['test/sql/durability.test.ts'],
   },
   {
+    name: 'usual-renewal-is-not-made-durable',
+    file: 'sql/functions/renew_lease.sql',
+    from: 'PERFORM elect.raise_durability();',
+    to: 'NULL;',
+    costs: 'the same, on the path that nearly all renewals take',
+    tests: ['test/sql/durability.test.ts'],
+  },
+  {
     name: 'beat-is-not-made-durable',
     file: 'sql/functions/renew_leases.sql',
     from: 'PERFORM elect.raise_durability();',

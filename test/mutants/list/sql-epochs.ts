@@ -176,6 +176,14 @@ export const sqlEpochs: readonly Mutant[] = [
     tests,
   },
   {
+    name: 'renewal-in-another-epoch-is-usual',
+    file: 'sql/functions/renew_lease.sql',
+    from: '\n     AND elect.is_in_force(lease.epoch) THEN',
+    to: ' THEN',
+    costs: 'a lease that was renewed stays in its grace though its holder is known',
+    tests,
+  },
+  {
     name: 'beat-does-not-settle-the-epoch',
     file: 'sql/functions/renew_leases.sql',
     from: 'version = l.version + 1, epoch = in_epoch, renewed_at',

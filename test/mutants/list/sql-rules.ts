@@ -12,6 +12,14 @@ export const sqlRules: readonly Mutant[] = [
     isQuick: true,
   },
   {
+    name: 'expired-lease-is-renewed-at-once',
+    file: 'sql/functions/renew_lease.sql',
+    from: 'IF lease.expires_at > at AND lease.renewed_at',
+    to: 'IF lease.renewed_at',
+    costs: 'the same, on the path that nearly all renewals take',
+    tests: ['test/sql/renew.test.ts'],
+  },
+  {
     name: 'expired-lease-is-renewed-by-the-beat',
     file: 'sql/functions/renew_leases.sql',
     from: "AND l.expires_at > a.at + interval '100 milliseconds' AND",
@@ -29,11 +37,19 @@ export const sqlRules: readonly Mutant[] = [
   },
   {
     name: 'stale-token-renews',
+    file: 'sql/functions/renew_lease.sql',
+    from: 'AND l.token = renew_lease.token AND l.holder IS NOT NULL',
+    to: 'AND l.holder IS NOT NULL',
+    costs: 'an overtaken holder keeps the lease of the one who overtook it',
+    tests: ['test/sql/renew.test.ts'],
+  },
+  {
+    name: 'stale-token-is-locked',
     file: 'sql/internal/lock_lease.sql',
     from: 'AND l.token = lock_lease.token AND l.holder IS NOT NULL',
     to: 'AND l.holder IS NOT NULL',
-    costs: 'an overtaken holder keeps the lease of the one who overtook it, and releases it',
-    tests: ['test/sql/renew.test.ts'],
+    costs: 'an overtaken holder binds, and releases, the lease of the one who overtook it',
+    tests: ['test/sql/bound.test.ts'],
   },
   {
     name: 'contender-waits-for-a-guarded-transaction',

@@ -76,6 +76,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir internal/lock_lease.sql
 \ir internal/lock_row.sql
 \ir internal/lock_vacancy.sql
+\ir internal/valid_longest.sql
 \ir internal/wait_for_lock.sql
 \ir internal/has_session_lock.sql
 \ir internal/lease_in_use.sql

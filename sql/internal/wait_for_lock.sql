@@ -3,16 +3,12 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   before CONSTANT text := current_setting('lock_timeout');
+  longest_ms CONSTANT integer := elect.valid_longest(longest);
 BEGIN
-  IF longest IS NULL OR longest NOT BETWEEN interval '1 millisecond' AND interval '1 second' THEN
-    -- A statement that waits holds a snapshot, and that holds up vacuum in the whole database.
-    RAISE EXCEPTION 'Invalid longest: expected 1 millisecond to 1 second, got %', coalesce(longest::text, 'null')
-      USING ERRCODE = 'invalid_parameter_value', HINT = 'Ask again for as long as you like: each wait is bounded.';
-  END IF;
   IF pg_try_advisory_lock(key) THEN
     RETURN true;
   END IF;
-  PERFORM set_config('lock_timeout', ceil(extract(epoch FROM longest) * 1000)::text, true);
+  PERFORM set_config('lock_timeout', longest_ms::text, true);
   BEGIN
     -- Not at once for the session: a lock that is granted in the moment in which the time runs out is kept by the session
     -- in spite of the error. That of a transaction is undone with it.

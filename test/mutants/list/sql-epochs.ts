@@ -80,6 +80,22 @@ export const sqlEpochs: readonly Mutant[] = [
     tests,
   },
   {
+    name: 'old-binding-outlives-its-server-in-one',
+    file: 'sql/internal/write_renewal.sql',
+    from: 'is_bound = l.is_bound AND l.epoch = in_epoch,',
+    to: '',
+    costs: 'a leader that has renewed after a fail-over is taken over before it has bound its session again',
+    tests,
+  },
+  {
+    name: 'usual-look-in-any-epoch',
+    file: 'sql/functions/get_lease.sql',
+    from: 'IF pg_is_in_recovery() OR elect.is_in_force(lease.epoch) THEN',
+    to: 'IF true THEN',
+    costs: 'who looks after a fail-over is told a time that may end before the grace does',
+    tests,
+  },
+  {
     name: 'old-binding-outlives-its-server',
     file: 'sql/functions/renew_leases.sql',
     from: 'is_bound = l.is_bound AND l.epoch = in_epoch,',
@@ -122,7 +138,7 @@ export const sqlEpochs: readonly Mutant[] = [
   {
     name: 'no-grace-for-the-queue',
     file: 'sql/functions/acquire_queued.sql',
-    from: 'grace_until := elect.grace_of(lease, asked_ttl, at, in_epoch);',
+    from: 'grace_until := elect.grace_of(lease, ttl, at, in_epoch);',
     to: 'grace_until := NULL;',
     costs: 'whoever waits on the advisory lock is granted what another still trusts',
     tests,

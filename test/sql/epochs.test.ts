@@ -331,7 +331,8 @@ describe('in its grace', () => {
     const queued = `SELECT ${grantColumns} FROM elect.acquire_queued('queued', 'bob')`
     await release(client, 'queued', await grantTo(client, 'queued', 'ada'))
     const bound = await grantTo(client, 'bound', 'ada', '1 hour')
-    await client.query("UPDATE elect.leases SET is_bound = true WHERE name = 'bound'")
+    const boundToo = await grantTo(client, 'bound too', 'ada', '1 hour')
+    await client.query("UPDATE elect.leases SET is_bound = true WHERE name IN ('bound', 'bound too')")
     await promote(client)
     expect(await oneRow(client, queued)).toEqual(graced())
     expect(
@@ -343,6 +344,9 @@ describe('in its grace', () => {
     // Its holder has been heard of, in another session than the one that it was bound to: it is a lease as any other.
     await renew(client, 'bound', bound)
     expect(await oneRow(other, takeOver)).toMatchObject({ granted: false, holder: 'ada' })
+    await client.query("SELECT elect.renew_leases('{bound too}', ARRAY[$1::bigint])", [boundToo])
+    await standAll(other, 'bound too', 'bob')
+    expect(await scalar(other, "SELECT granted FROM elect.take_over('bound too', 'bob')")).toBe(false)
     await client.query("SELECT elect.bind_lease('bound', $1)", [bound])
     expect(await scalar(client, "SELECT is_bound FROM elect.leases WHERE name = 'bound'")).toBe(true)
     await client.query("SELECT pg_advisory_unlock(elect.bind_key('bound'))")

@@ -68,6 +68,14 @@ export const sqlClock: readonly Mutant[] = [
     tests: ['test/sql/clock.test.ts'],
   },
   {
+    name: 'usual-look-at-what-is-of-the-future',
+    file: 'sql/functions/get_lease.sql',
+    from: 'IF expires_at > at AND lease.renewed_at <= at AND',
+    to: 'IF expires_at > at AND',
+    costs: 'after the clock of the server went back, followers wait for longer than the lease was given',
+    tests: ['test/sql/clock.test.ts'],
+  },
+  {
     name: 'promise-of-another-time-is-kept',
     file: 'sql/internal/extended_expiry.sql',
     from: 'WHEN (lease).renewed_at > at THEN',
@@ -92,11 +100,11 @@ export const sqlClock: readonly Mutant[] = [
     tests: ['test/sql/renew.test.ts'],
   },
   {
-    name: 'beat-shortens-a-promise',
+    name: 'retry-shortens-a-promise',
     file: 'sql/internal/extended_expiry.sql',
     from: 'ELSE greatest((lease).expires_at, at + ttl)',
     to: 'ELSE at + ttl',
-    costs: 'a renewal with a shorter ttl, whose answer is lost, ends a lease that its holder still trusts',
-    tests: ['test/sql/renew.test.ts'],
+    costs: 'a retry with a shorter ttl, whose answer is lost, ends a lease that its holder still trusts',
+    tests: ['test/sql/acquire.test.ts'],
   },
 ]

@@ -51,7 +51,11 @@ export class ServerProcess {
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
     this.#child = child
-    process.once('exit', () => child.kill('SIGKILL'))
+    // Where this process fails, nobody stops it in order.
+    process.once('exit', () => {
+      child.kill('SIGKILL')
+      rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 })
+    })
   }
 
   /** Waits until `isReady` succeeds. @throws with the last output if it ends or takes too long. */

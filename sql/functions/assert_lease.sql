@@ -2,14 +2,11 @@ CREATE OR REPLACE FUNCTION elect.assert_lease(name text, token bigint, longest i
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   SET enable_bitmapscan = off
 AS $$
-DECLARE
-  lease_name CONSTANT text := elect.valid_name(name);
-  asked_token CONSTANT bigint := elect.valid_token(token);
-  bound CONSTANT interval := elect.valid_ttl(longest, 'longest');
 BEGIN
-  PERFORM elect.prove_lease(lease_name, asked_token);
-  PERFORM elect.carry_token(lease_name, asked_token);
-  PERFORM elect.bound_transaction(bound);
+  IF (elect.is_name(name) AND token > 0 AND elect.is_ttl(longest)) IS NOT TRUE THEN
+    PERFORM elect.valid_name(name), elect.valid_token(token), elect.valid_ttl(longest, 'longest');
+  END IF;
+  PERFORM elect.prove_lease(name, token), elect.carry_token(name, token), elect.bound_transaction(elect.in_seconds(longest));
 END
 $$;
 COMMENT ON FUNCTION elect.assert_lease(text, bigint, interval) IS

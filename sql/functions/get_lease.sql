@@ -8,13 +8,32 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-  lease_name CONSTANT text := elect.valid_name(get_lease.name);
   lease elect.leases;
   at timestamptz;
   held boolean;
   grace_until timestamptz;
 BEGIN
-  SELECT * INTO lease FROM elect.leases l WHERE l.name = lease_name;
+  IF elect.is_name(name) IS NOT TRUE THEN
+    PERFORM elect.valid_name(name);
+  END IF;
+  SELECT l.holder, l.token, l.version, l.metadata, l.acquired_at, l.expires_at,
+    l.renewed_at, l.epoch, l.session, l.step_down_token
+  INTO holder, token, version, metadata, acquired_at, expires_at, lease.renewed_at, lease.epoch, lease.session, lease.step_down_token
+  FROM elect.leases l
+  WHERE l.name = get_lease.name;
+  at := clock_timestamp();
+  -- The usual answer, by few and short expressions (acquire_lease says why): plainly held, in the epoch in force.
+  IF expires_at > at AND lease.renewed_at <= at AND holder IS NOT NULL AND lease.session IS NULL THEN
+    IF pg_is_in_recovery() OR elect.is_in_force(lease.epoch) THEN
+      expires_in := expires_at - at;
+      step_down_requested := coalesce(lease.step_down_token = token, false);
+      in_grace := false;
+      RETURN NEXT;
+      RETURN;
+    END IF;
+  END IF;
+
+  SELECT * INTO lease FROM elect.leases l WHERE l.name = get_lease.name;
   at := clock_timestamp();
   held := elect.is_held(lease, at);
   -- A standby knows what its primary has told it, and is in no epoch of its own. What never expires has no time to wait for.

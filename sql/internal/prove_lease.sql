@@ -8,7 +8,10 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(elect.guard_key(name));
   -- KEY SHARE until the end of the transaction: renewals pass it, a change of token waits for it. So the commits
   -- of guarded transactions are ordered by token, whatever the clocks say.
-  SELECT * INTO lease FROM elect.leases l WHERE l.name = prove_lease.name FOR KEY SHARE;
+  SELECT l.holder, l.token, l.expires_at, l.session INTO lease.holder, lease.token, lease.expires_at, lease.session
+  FROM elect.leases l
+  WHERE l.name = prove_lease.name
+  FOR KEY SHARE;
   IF lease.token = prove_lease.token AND lease.holder IS NOT NULL
      AND (expired_is_proof OR elect.is_held(lease, clock_timestamp())) THEN
     RETURN;

@@ -5,7 +5,7 @@ export const sqlGuard: readonly Mutant[] = [
   {
     name: 'guard-without-a-lock',
     file: 'sql/internal/prove_lease.sql',
-    from: 'WHERE l.name = prove_lease.name FOR KEY SHARE;',
+    from: 'WHERE l.name = prove_lease.name\n  FOR KEY SHARE;',
     to: 'WHERE l.name = prove_lease.name;',
     costs: 'the next leader is granted the lease while the old one is about to commit',
     tests: ['test/sql/guard.test.ts'],

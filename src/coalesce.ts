@@ -81,7 +81,7 @@ export class Coalescer<Request, Answer> {
 
   /** Sends what waits, whatever is under way: something is about to be sent that must not overtake it. */
   sendNow(): void {
-    while (this.#waiting.length > 0) void this.#sendNext()
+    while (this.#waiting.length > 0) this.#sendNext()
   }
 
   /** Once all that runs in this turn has asked: the answers of one statement set off the next requests. */
@@ -93,7 +93,7 @@ export class Coalescer<Request, Answer> {
 
   readonly #sendAll = (): void => {
     this.#isScheduled = false
-    while (this.#waiting.length > 0 && this.#underWay < UNDER_WAY_MAX) void this.#sendNext()
+    while (this.#waiting.length > 0 && this.#underWay < UNDER_WAY_MAX) this.#sendNext()
     if (this.#waiting.length === 0) return
     // More than can be sent at once.
     const nowMs = this.#clock.now().monotonicMs
@@ -115,20 +115,24 @@ export class Coalescer<Request, Answer> {
     if (waiting.dueAtMs < this.#timerDueAtMs) this.#arm(waiting.dueAtMs, waiting.dueAtMs - nowMs)
   }
 
-  async #sendNext(): Promise<void> {
+  #sendNext(): void {
     this.#underWay += 1
-    try {
-      this.#kind.beforeSending?.()
-      const group = this.#take()
-      const sentAt = this.#clock.now()
-      const unknown = group.filter((one) => !this.#isKnown(one, sentAt))
-      const [first] = unknown
-      if (unknown.length > 1) await this.#askTogether(unknown, sentAt)
-      else if (first !== undefined) await this.#askAlone(first, sentAt)
-    } finally {
-      this.#underWay -= 1
-      if (this.#waiting.length > 0) this.#schedule()
+    this.#kind.beforeSending?.()
+    const group = this.#take()
+    const sentAt = this.#clock.now()
+    const unknown =
+      this.#kind.known === undefined ? group : group.filter((one) => !this.#isKnown(one, sentAt))
+    const [first] = unknown
+    if (first === undefined) this.#goOn()
+    else {
+      const asking = unknown.length > 1 ? this.#askTogether(unknown, sentAt) : this.#askAlone(first, sentAt)
+      void asking.then(this.#goOn)
     }
+  }
+
+  readonly #goOn = (): void => {
+    this.#underWay -= 1
+    if (this.#waiting.length > 0) this.#schedule()
   }
 
   #take(): readonly Waiting<Request, Answer>[] {

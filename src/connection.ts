@@ -62,6 +62,8 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   /** Sessions that no pooler shares with others: what is set or prepared in them stays there. */
   readonly #owned = new WeakSet<pg.Client>()
   readonly #closing: Wakeup
+  /** How many have something to ask once there is a session. */
+  #waiting = 0
   #failures = 0
   #closed = false
 
@@ -81,16 +83,26 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   }
 
   /** @throws ConnectionError if there is no answer in time: then the session is given up, and the outcome is unknown. */
-  async execute<Row>(query: CompiledQuery<Row>, options: ExecuteOptions = {}): Promise<Row[]> {
-    const client = await this.#connected().catch((error: unknown) => {
+  execute<Row>(query: CompiledQuery<Row>, options?: ExecuteOptions): Promise<Row[]> {
+    const client = this.#client
+    // Nobody is overtaken: those who wait for the session have asked before.
+    if (client === undefined || this.#waiting > 0 || this.#closed || client.connection.stream.destroyed)
+      return this.#executeOnceConnected(query, options)
+    return this.#ask(client, query, options).catch(throwFromDriver)
+  }
+
+  async #executeOnceConnected<Row>(query: CompiledQuery<Row>, options?: ExecuteOptions): Promise<Row[]> {
+    this.#waiting += 1
+    let asking: Promise<Row[]>
+    try {
+      asking = this.#ask(await this.#connected(), query, options)
+    } catch (error) {
       if (!(error instanceof ConnectionError)) throw neverSent(error)
       throw new ConnectionError(error.message, { cause: error.cause, mayHaveTakenEffect: false })
-    })
-    try {
-      return await this.#ask(client, query, options)
-    } catch (error) {
-      throw fromDriver(error)
+    } finally {
+      this.#waiting -= 1
     }
+    return asking.catch(throwFromDriver)
   }
 
   /** Whether a connection pooler is in between, which lends the session to others, too. */
@@ -229,21 +241,20 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
   ): Promise<Row[]> {
     // Prepared at its first use, so that the server does not parse and plan it each time.
     const name = this.#owned.has(client) ? statementName(query.sql) : undefined
-    const ask = (preparedAs: string | undefined) =>
-      send<Row>(client, { name: preparedAs, text: query.sql, values: query.parameters, timeoutMs })
-    return ask(name)
-      .catch((error: unknown) => {
-        // The first one of that text failed to be prepared, and those behind it in the pipeline had relied on it. They were not run.
-        if (name !== undefined && saysUnprepared(error)) return ask(undefined)
-        if (saysReadOnly(error)) this.#leave(client)
-        throw error
-      })
-      .then((rows) => {
-        // The answer was on its way with the warning.
-        if (this.#distrusted.has(client))
-          throw new ConnectionError('The commit did not wait for its synchronous standby')
-        return rows
-      })
+    const request = { name, text: query.sql, values: query.parameters, timeoutMs }
+    const answered = (rows: Row[]) => {
+      // The answer was on its way with the warning.
+      if (this.#distrusted.has(client))
+        throw new ConnectionError('The commit did not wait for its synchronous standby')
+      return rows
+    }
+    return send<Row>(client, request).then(answered, (error: unknown) => {
+      // The first one of that text failed to be prepared, and those behind it in the pipeline had relied on it. They were not run.
+      if (name !== undefined && saysUnprepared(error))
+        return send<Row>(client, { ...request, name: undefined }).then(answered)
+      if (saysReadOnly(error)) this.#leave(client)
+      throw error
+    })
   }
 }
 
@@ -253,6 +264,10 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
  */
 function isOwn(server: ServerState, backend: number | undefined, connectingMs: number): boolean {
   return server.backend === backend && server.ageMs <= connectingMs + AGE_SLACK_MS
+}
+
+function throwFromDriver(error: unknown): never {
+  throw fromDriver(error)
 }
 
 /** An unsettled session works, too: where the schema is not installed yet, or this role may not call it. */

@@ -64,7 +64,8 @@ export function fixed<Row, Values extends readonly unknown[]>(
       places = compiled.parameters.map((parameter) => (parameter as StandIn).place)
     }
     const parameters = places.map((place) => values[place])
-    return executor.execute({ ...compiled, parameters }, options)
+    const { query, queryId, sql } = compiled
+    return executor.execute({ query, queryId, sql, parameters }, options)
   }
 }
 
@@ -74,7 +75,10 @@ interface StandIn {
 }
 
 export async function only<Row>(rows: Promise<Row[]>): Promise<Row> {
-  const [row] = await rows
+  return first(await rows)
+}
+
+export function first<Row>([row]: Row[]): Row {
   if (row === undefined) throw new TypeError('expected one row, got none')
   return row
 }

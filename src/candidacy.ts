@@ -62,8 +62,8 @@ export async function waitForLease(
     lookAtMs = candidacy.holder === null ? Math.min(lookAtMs, nextAtMs) : nextAtMs
     changed.cut()
   }
+  const standing = line.expect({ name, holder, timing, wake: changed.wake, stands })
   let isAsked = false
-  let giveUpPlace: (() => void) | undefined
   let isInLine = false
   let unsettledTimes = 0
   try {
@@ -88,8 +88,7 @@ export async function waitForLease(
           { lease: name, holder: outcome.holder, rank: outcome.rank, delayMs },
           'waiting for a lease',
         )
-        if (outcome.rank !== null)
-          giveUpPlace ??= line.keep({ name, holder, timing, wake: changed.wake, stands })
+        if (outcome.rank !== null) standing.keep()
         // Asked to be told in a session that is not the one any more.
         if (line.backend !== backend) line.moved()
       } catch (error) {
@@ -98,7 +97,7 @@ export async function waitForLease(
         delayMs = jittered(timing.retryIntervalMs, random, 0.5)
         logger.info({ lease: name, error: describeError(error) }, 'could not ask for a lease, trying again')
       }
-      const isDeaf = giveUpPlace !== undefined && !line.isHeard
+      const isDeaf = standing.isKept && !line.isHeard
       const deafMs = Math.min(DEAF_LOOK_MS, timing.ttlMs * DEAF_LOOK_PART)
       lookAtMs = nowMs() + (isDeaf ? Math.min(delayMs, deafMs) : delayMs)
       let isWoken: boolean
@@ -107,10 +106,10 @@ export async function waitForLease(
     }
   } catch (error) {
     // Its place, or what it was handed meanwhile, need not keep the others out.
-    if (isAsked && (signal.aborted || giveUpPlace !== undefined)) leave(context, request)
+    if (isAsked && (signal.aborted || standing.isKept)) leave(context, request)
     throw error
   } finally {
-    giveUpPlace?.()
+    standing.end()
   }
 }
 

@@ -9,7 +9,7 @@ import type { Notifier } from './notifier.ts'
 import type { Candidacy, Executor } from './queries.ts'
 import type { Timing } from './timing.ts'
 
-/** A candidate that waits. */
+/** A candidate that asks for a lease, and waits for it if it is given a place. */
 export interface Waiting {
   readonly name: string
   readonly holder: string
@@ -18,6 +18,16 @@ export interface Waiting {
   readonly wake: () => void
   /** So it stood when its place was refreshed: as good as a look. */
   readonly stands: (candidacy: Candidacy) => void
+}
+
+/** A candidate in the eyes of its line. */
+export interface Standing {
+  /** Whether it has been given a place. */
+  readonly isKept: boolean
+  /** It has been given a place, which is kept from now on. Again: nothing. */
+  keep(): void
+  /** Ends both, here; the database is told by `leaveQueue`. */
+  end(): void
 }
 
 export class Line {
@@ -46,24 +56,37 @@ export class Line {
     return this.#notifier.lookingBy(executor)
   }
 
-  /** Keeps the place that the candidate was given. @returns ends it, here; the database is told by `leaveQueue`. */
-  keep(candidate: Waiting): () => void {
+  /** Before it asks: whoever gives the lease back next may hand it over so soon that the word of it comes together with the answer. */
+  expect(candidate: Waiting): Standing {
     const place = new Place(candidate, this)
     this.#places.set(candidate.holder, place)
-    this.#heartbeat.add(place)
-    if (!this.#isWatching) {
-      this.#isWatching = true
-      this.#notifier.watchSession((message) => this.#told(message))
-    }
-    return () => {
-      this.#heartbeat.remove(place)
-      if (this.#places.get(candidate.holder) === place) this.#places.delete(candidate.holder)
+    let isKept = false
+    return {
+      get isKept() {
+        return isKept
+      },
+      keep: () => {
+        if (isKept) return
+        isKept = true
+        this.#heartbeat.add(place)
+        this.#listen()
+      },
+      end: () => {
+        if (isKept) this.#heartbeat.remove(place)
+        if (this.#places.get(candidate.holder) === place) this.#places.delete(candidate.holder)
+      },
     }
   }
 
   /** The places are to be told in another session from now on, which the database has to know. */
   moved(): void {
     this.#heartbeat.hurry()
+  }
+
+  #listen(): void {
+    if (this.#isWatching) return
+    this.#isWatching = true
+    this.#notifier.watchSession((message) => this.#told(message))
   }
 
   #told(message: string | undefined): void {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { held, inLine, timesOf, unhear } from './support/candidate.ts'
+import { candidate, held, inLine, timesOf, unhear } from './support/candidate.ts'
 import { NEVER } from './support/scripted-database.ts'
 import { StubProcess } from './support/stub-process.ts'
 
@@ -87,6 +87,25 @@ describe('a lease that was handed over', () => {
     expect(timesOf(first.process, 'refresh_candidates')).toEqual([])
     await first.state.lease?.release()
     expect(clock.pendingTimers).toBe(0)
+  })
+
+  test('in the moment in which the place was given is heard of, though the word comes before the answer', async () => {
+    const { clock, model, lease, first } = await inLine()
+    await lease.release()
+    await clock.settle()
+    const before = held(first.state.lease)
+    const { database } = first.process
+    const { network } = database
+    database.network = async (serve) => {
+      database.network = network
+      const rows = await serve()
+      model.release('job', before.token)
+      return rows
+    }
+    const late = candidate(first.process, 'late')
+    await clock.settle()
+    expect(held(late.state.lease).isHeld).toBe(true)
+    expect(timesOf(first.process, 'get_candidacy').at(-1)).toBe(clock.trueMs)
   })
 
   // The beat comes within the accept time where the TTL is short.

@@ -29,17 +29,22 @@ function setUp() {
   const timing = resolveTiming({ ttlMs: 15_000 })
   const woken: string[] = []
   const told: [holder: string, rank: number | null][] = []
-  const keep = (name: string, holder: string) =>
-    line.keep({
+  const expectFor = (name: string, holder: string) =>
+    line.expect({
       name,
       holder,
       timing,
       wake: () => void woken.push(holder),
       stands: ({ rank }) => void told.push([holder, rank]),
     })
+  const keep = (name: string, holder: string) => {
+    const standing = expectFor(name, holder)
+    standing.keep()
+    return standing.end
+  }
   const tell = (message: string, channel = CHANNEL) => database.emit('notified', channel, message)
   const refreshed = () => database.callsOf('refresh_candidates').map((call) => call.arguments.holders)
-  return { clock, database, line, woken, told, keep, tell, refreshed }
+  return { clock, database, line, woken, told, expectFor, keep, tell, refreshed }
 }
 
 /** Two who wait for one lease, one who waits for another, and nobody woken yet. */
@@ -85,6 +90,26 @@ describe('what a session is told', () => {
       expect(woken).toEqual(['ada', 'bob', 'cyd'])
     },
   )
+
+  test('wakes one that has not heard yet that it has a place: both come at once', async () => {
+    const { clock, woken, tell, expectFor, refreshed } = await inLine()
+    const standing = expectFor('job', 'dan')
+    tell(JSON.stringify({ event: 'granted', name: 'job', holder: 'dan', token: 5 }))
+    expect(woken).toEqual(['dan'])
+    await clock.advance(BEAT_MS)
+    expect(refreshed().flat()).not.toContain('dan')
+    standing.keep()
+    standing.keep()
+    await clock.advance(BEAT_MS)
+    expect(
+      refreshed()
+        .flat()
+        .filter((holder) => holder === 'dan'),
+    ).toHaveLength(1)
+    standing.end()
+    tell(JSON.stringify({ event: 'granted', name: 'job', holder: 'dan', token: 6 }))
+    expect(woken).toEqual(['dan'])
+  })
 
   test('on the channel of another session wakes nobody', async () => {
     const { woken, tell } = await inLine()

@@ -5,7 +5,7 @@ export const clientCandidate: readonly Mutant[] = [
   {
     name: 'place-is-left-behind',
     file: 'src/candidacy.ts',
-    from: 'if (isAsked && (signal.aborted || giveUpPlace !== undefined)) leave(context, request)',
+    from: 'if (isAsked && (signal.aborted || standing.isKept)) leave(context, request)',
     to: '',
     costs: 'those behind a candidate that has given up wait for its ttl',
     tests: ['test/unit/candidacy-leave.test.ts'],

@@ -10,6 +10,8 @@ async function asking(bench: Bench, contenders: number, text: (index: number) =>
   await first.query("SELECT elect.acquire_lease('refused', 'holder', '24 hours')")
   await first.query('CREATE TABLE IF NOT EXISTS one_row (id integer PRIMARY KEY, holder text)')
   await first.query("INSERT INTO one_row VALUES (1, 'holder') ON CONFLICT DO NOTHING")
+  await first.query(`CREATE OR REPLACE FUNCTION answers_null(name text, holder text) RETURNS elect.lease_grant
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NULL; END'`)
   const calls = sessions.map((session, index): Call => {
     const statement = { name: 'ask', text: text(index) }
     return () => session.query(statement)
@@ -50,6 +52,12 @@ export const refusal = (contenders: number): Scenario => ({
       name: 'plain SELECT',
       how: 'one row by its primary key',
       open: (bench) => asking(bench, contenders, () => 'SELECT id, holder FROM one_row WHERE id = 1'),
+    },
+    {
+      name: 'empty function',
+      how: 'a PL/pgSQL function of the same shape that does nothing: no stored function is cheaper',
+      open: (bench) =>
+        asking(bench, contenders, (index) => `SELECT * FROM answers_null('refused', 'contender ${index}')`),
     },
   ],
   goals: [

@@ -4,7 +4,37 @@ AS $$
 #variable_conflict use_column
 DECLARE
   next elect.candidates;
+  granted elect.leases;
+  new_token bigint;
+  message text;
 BEGIN
+  -- The usual hand-off: that of write_grant, without what is only for the others, where the first in line still waits.
+  IF lease.session IS NULL AND lease.part_of IS NULL AND elect.is_in_force(lease.epoch) THEN
+    -- Waits for one that is leaving, so that it is not handed what it does not want any more.
+    DELETE FROM elect.candidates c
+    WHERE c.lease = lease.name
+      AND c.candidate = coalesce(successor, (
+        SELECT f.candidate FROM elect.candidates f WHERE f.lease = lease.name ORDER BY f.priority DESC, f.arrival LIMIT 1))
+      AND elect.is_waiting(c, at)
+    RETURNING c.candidate, c.ttl, c.metadata, c.backend INTO next.candidate, next.ttl, next.metadata, next.backend;
+    IF FOUND THEN
+      new_token := elect.next_token(lease.token, at, lease.epoch);
+      UPDATE elect.leases AS l
+      SET holder = next.candidate, token = new_token, version = l.version + 1,
+          acquired_at = at, renewed_at = at, expires_at = at + elect.accept_time(next.ttl), ttl = next.ttl,
+          metadata = next.metadata, is_bound = false
+      WHERE l.name = lease.name
+      RETURNING * INTO granted;
+      IF NOT elect.is_durable() THEN
+        PERFORM elect.raise_durability();
+      END IF;
+      message := elect.news_of(event, lease.name, next.candidate, new_token, lease.holder);
+      IF elect.tell(message, lease.name, next.backend) THEN
+        RETURN granted;
+      END IF;
+    END IF;
+  END IF;
+
   IF successor IS NULL THEN
     next := elect.first_in_line(lease.name, at);
   ELSE

@@ -5,6 +5,9 @@ CREATE OR REPLACE FUNCTION elect.stand_in_line(
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
+DECLARE
+  own_arrival bigint;
+  ahead integer;
 BEGIN
   INSERT INTO elect.candidates AS c
     (lease, candidate, priority, is_exclusive, ttl, metadata, backend, arrived_at, seen_at, expires_at)
@@ -16,8 +19,13 @@ BEGIN
       expires_at = excluded.expires_at,
       -- Whoever was away for longer than its place lasts, or wants something else, stands at the end.
       arrival = CASE WHEN elect.is_waiting(c, at) AND c.is_exclusive = excluded.is_exclusive
-                     THEN c.arrival ELSE excluded.arrival END;
-  RETURN elect.rank_in_line(stand_in_line.lease, stand_in_line.candidate, stand_in_line.priority, at);
+                     THEN c.arrival ELSE excluded.arrival END
+  RETURNING arrival INTO own_arrival;
+  -- As rank_in_line, which has to look for the place first.
+  SELECT count(*)::integer INTO ahead FROM elect.candidates c
+  WHERE c.lease = stand_in_line.lease AND elect.is_waiting(c, at)
+    AND (c.priority > stand_in_line.priority OR c.priority = stand_in_line.priority AND c.arrival < own_arrival);
+  RETURN ahead;
 END
 $$;
 COMMENT ON FUNCTION elect.stand_in_line(text, text, integer, boolean, interval, jsonb, integer, timestamptz) IS

@@ -12,6 +12,7 @@ import {
   untilExpired,
   useDatabase,
 } from './leases.ts'
+import { stand } from './line.ts'
 
 const database = useDatabase()
 let client: pg.Client
@@ -38,6 +39,14 @@ const promises: Record<string, (name: string, token: number) => Promise<unknown>
     await client.query("SELECT set_config('synchronous_commit', 'off', true)")
     await untilExpired(client, `${name}, expiring`)
     await grantTo(client, `${name}, expiring`, 'bob')
+  },
+  'a queued grant': async (name, token) => {
+    await release(client, name, token)
+    await client.query("SELECT elect.acquire_queued($1, 'bob'), pg_advisory_unlock_all()", [name])
+  },
+  'a hand-off': async (name, token) => {
+    await stand(client, name, 'bob')
+    await release(client, name, token)
   },
   'a retry': (name) => acquire(client, name, 'ada'),
   'a renewal': (name, token) => renew(client, name, token),

@@ -120,6 +120,14 @@ export const sqlEpochs: readonly Mutant[] = [
     tests,
   },
   {
+    name: 'no-grace-for-the-usual-hand-off',
+    file: 'sql/internal/hand_over.sql',
+    from: ' AND elect.is_in_force(lease.epoch) THEN',
+    to: ' THEN',
+    costs: 'a release that was lost with the old server is repeated, and hands on what another was granted',
+    tests,
+  },
+  {
     name: 'no-grace-for-a-transfer',
     file: 'sql/functions/transfer_lease.sql',
     from: ' AND elect.grace_of(lease, NULL, at, elect.epoch_at(at, true)) IS NULL THEN',
@@ -197,6 +205,14 @@ export const sqlEpochs: readonly Mutant[] = [
     from: '\n     AND elect.is_in_force(lease.epoch) THEN',
     to: ' THEN',
     costs: 'a lease that was renewed stays in its grace though its holder is known',
+    tests,
+  },
+  {
+    name: 'beat-of-one-does-not-settle-the-epoch',
+    file: 'sql/functions/renew_leases.sql',
+    from: ' AND elect.is_in_force(l.epoch)',
+    to: '',
+    costs: 'a lease stays in its grace though its holder is known',
     tests,
   },
   {

@@ -108,15 +108,15 @@ export const sqlFaults: readonly Fault[] = [
   ),
   fault(
     'the line ignores priorities',
-    'internal/first_in_line',
-    'ORDER BY c.priority DESC, c.arrival',
-    'ORDER BY c.arrival',
+    'internal/hand_over',
+    'ORDER BY f.priority DESC, f.arrival LIMIT 1',
+    'ORDER BY f.arrival LIMIT 1',
   ),
   fault(
     'the line ignores arrival',
-    'internal/first_in_line',
-    'ORDER BY c.priority DESC, c.arrival',
-    'ORDER BY c.priority DESC, c.arrival DESC',
+    'internal/hand_over',
+    'ORDER BY f.priority DESC, f.arrival LIMIT 1',
+    'ORDER BY f.priority DESC, f.arrival DESC LIMIT 1',
   ),
   fault(
     'a rank goes by the last arrival',

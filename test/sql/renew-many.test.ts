@@ -128,13 +128,31 @@ test('a renewal never shortens what was promised, and repeats the ttl of each le
   expect((await stored(one, 'short')).given).toBe('00:01:00')
 })
 
-test('the clock is read after the start of the transaction', async () => {
-  const token = await grantTo(one, 'transaction', 'ada', '150 milliseconds')
+test.each([
+  ['one', ['transaction']],
+  ['many', ['transaction 1', 'transaction 2']],
+])('the clock is read after the start of the transaction: %s', async (_, names) => {
+  const leases: [string, number][] = []
+  for (const name of names) leases.push([name, await grantTo(one, name, 'ada', '300 milliseconds')])
   await inTransaction(one, async () => {
-    expect(await renewAll(one, [['transaction', token]])).toMatchObject([{ granted: true }])
-    await untilExpired(one, 'transaction')
-    expect(await renewAll(one, [['transaction', token]])).toMatchObject([{ granted: false }])
+    expect((await renewAll(one, leases)).map(({ granted }) => granted)).toEqual(names.map(() => true))
+    await untilExpired(one, ...names)
+    expect((await renewAll(one, leases)).map(({ granted }) => granted)).toEqual(names.map(() => false))
   })
+})
+
+test('one alone is passed over while another transaction is at it, and answered for itself', async () => {
+  const token = await grantTo(one, 'alone', 'ada', '1 hour')
+  await inTransaction(other, async () => {
+    await other.query("SELECT FROM elect.leases WHERE name = 'alone' FOR UPDATE")
+    expect(await renewAll(one, [['alone', token]])).toMatchObject([{ name: 'alone', granted: null }])
+  })
+  expect(await renewAll(one, [['alone', token]], '2 hours')).toMatchObject([
+    { name: 'alone', granted: true, holder: 'ada', token, version: token + 1, expiresInMs: 7_200_000 },
+  ])
+  expect(await renewAll(one, [['alone', token + 1]])).toMatchObject([
+    { granted: false, holder: 'ada', token },
+  ])
 })
 
 test('nothing is renewed where nothing is asked for', async () => {

@@ -20,6 +20,14 @@ export const sqlClock: readonly Mutant[] = [
     tests: ['test/sql/renew.test.ts'],
   },
   {
+    name: 'beat-of-one-by-now',
+    file: 'sql/functions/renew_leases.sql',
+    from: '      at := clock_timestamp();',
+    to: '      at := now();',
+    costs: 'a beat of one lease in a long transaction renews what has expired meanwhile',
+    tests: ['test/sql/renew-many.test.ts'],
+  },
+  {
     name: 'beat-by-now',
     file: 'sql/functions/renew_leases.sql',
     from: 'clock_timestamp() AS at',

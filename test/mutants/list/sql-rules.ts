@@ -20,6 +20,22 @@ export const sqlRules: readonly Mutant[] = [
     tests: ['test/sql/renew.test.ts'],
   },
   {
+    name: 'stale-token-renews-by-a-beat-of-one',
+    file: 'sql/functions/renew_leases.sql',
+    from: 'WHERE l.name = names[1] AND l.token = tokens[1] AND',
+    to: 'WHERE l.name = names[1] AND',
+    costs: 'an overtaken holder keeps the lease of the one who overtook it',
+    tests: ['test/sql/renew-many.test.ts'],
+  },
+  {
+    name: 'expired-lease-is-renewed-by-a-beat-of-one',
+    file: 'sql/functions/renew_leases.sql',
+    from: "AND l.expires_at > at + interval '100 milliseconds' AND",
+    to: 'AND',
+    costs: 'a holder comes back from the dead under its old token',
+    tests: ['test/sql/renew-many.test.ts'],
+  },
+  {
     name: 'expired-lease-is-renewed-by-the-beat',
     file: 'sql/functions/renew_leases.sql',
     from: "AND l.expires_at > a.at + interval '100 milliseconds' AND",

@@ -18,23 +18,10 @@ export const sqlFaults: readonly Fault[] = [
   fault(
     'a renewal reads the clock before it waits for the row',
     'functions/renew_lease',
-    `  lease elect.leases := elect.lock_lease(lease_name, asked_token);
-  -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
-  -- After the locks: a renewal that waited for them past its expiry must come back refused.
-  at timestamptz := clock_timestamp();`,
-    `  at timestamptz := clock_timestamp();
-  lease elect.leases := elect.lock_lease(lease_name, asked_token);
-  -- What keeps it now must not end before it is kept otherwise.
-  is_kept CONSTANT boolean := lease.session IS NULL OR lease.session = session OR (elect.lock_session(lease.session)).session IS NOT NULL;
-  -- After the locks: a renewal that waited for them past its expiry must come back refused.`,
+    'at := clock_timestamp()',
+    'at := statement_timestamp()',
   ),
-  fault(
-    'a renewal goes by now()',
-    'functions/renew_lease',
-    'at timestamptz := clock_timestamp()',
-    'at timestamptz := now()',
-  ),
+  fault('a renewal goes by now()', 'functions/renew_lease', 'at := clock_timestamp()', 'at := now()'),
   fault('a release goes by now()', 'functions/release_lease', 'at := clock_timestamp()', 'at := now()'),
   fault('a transfer goes by now()', 'functions/transfer_lease', 'at := clock_timestamp()', 'at := now()'),
   fault(
@@ -61,7 +48,7 @@ export const sqlFaults: readonly Fault[] = [
     'IF lease.token = prove_lease.token AND lease.holder',
     'IF lease.holder',
   ),
-  fault('a renewal takes any token', 'internal/lock_lease', ' AND l.token = lock_lease.token', ''),
+  fault('a renewal takes any token', 'functions/renew_lease', ' AND l.token = renew_lease.token', ''),
   fault(
     'tokens are a counter',
     'internal/next_token',
@@ -72,9 +59,9 @@ export const sqlFaults: readonly Fault[] = [
   fault('tokens know of no epoch', 'internal/next_token', ' + (epoch - 1) * 3600000000', ''),
   fault(
     'a renewal takes back what was promised',
-    'internal/extended_expiry',
-    'greatest((lease).expires_at, at + ttl)',
-    'at + ttl',
+    'functions/renew_lease',
+    'greatest(l.expires_at, at + asked_ttl)',
+    'at + asked_ttl',
   ),
   fault(
     'a renewal after the clock went back takes back what was promised',

@@ -8,7 +8,7 @@ import { pglockCycles } from '../peers/pglock.ts'
 import { redisCycles } from '../peers/redis.ts'
 import { riverCycles } from '../peers/river.ts'
 import { zooKeeperCycles } from '../peers/zookeeper.ts'
-import { bareUpdates, bareUpdatesTogether } from '../support/bare-updates.ts'
+import { bareUpdates, bareUpdatesTogether, bareUpdatesTold } from '../support/bare-updates.ts'
 
 const UNIT = 'cycles'
 
@@ -43,6 +43,7 @@ export const uncontended: Scenario = {
   contestants: [
     elect('pg-elect', 'tryAcquire + release; grant durable, release asynchronous', 1, 1),
     bareUpdates(1),
+    bareUpdatesTold(1),
     ...etcdCycles(1),
     ...zooKeeperCycles(1),
     ...redisCycles(1),
@@ -70,6 +71,7 @@ export const connections: Scenario = {
   contestants: [
     elect('pg-elect', '16 clients in one process', 16, 16),
     bareUpdates(16),
+    bareUpdatesTold(16),
     ...etcdCycles(16),
     ...zooKeeperCycles(16),
     ...redisCycles(16),

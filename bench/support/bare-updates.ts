@@ -30,13 +30,21 @@ async function createRows(bench: Bench, table: string, count: number): Promise<v
 const lazily = (table: string, where: string): string =>
   `WITH lazy AS (SELECT set_config('synchronous_commit', 'off', true)) UPDATE ${table} SET n = n + 1 FROM lazy WHERE ${where}`
 
-async function single(bench: Bench, connections: number): Promise<Runner> {
-  const table = `bare_${connections}`
+/** As each change of a holder, whoever else writes: the server lets only one transaction at a time commit that has told something. */
+const telling = (table: string, where: string): string =>
+  `WITH told AS (SELECT pg_notify('bare', 'changed')) UPDATE ${table} SET n = n + 1 FROM told WHERE ${where}`
+const tellingLazily = (table: string, where: string): string =>
+  `WITH lazy AS (SELECT set_config('synchronous_commit', 'off', true), pg_notify('bare', 'changed')) UPDATE ${table} SET n = n + 1 FROM lazy WHERE ${where}`
+
+async function single(bench: Bench, connections: number, isTold: boolean): Promise<Runner> {
+  const table = `bare_${isTold ? 'told_' : ''}${connections}`
   await createRows(bench, table, connections)
   const sessions = await Promise.all(Array.from({ length: connections }, () => bench.database.connect()))
   const calls = sessions.map((session, id): Call => {
-    const update = { name: 'update', text: `UPDATE ${table} SET n = n + 1 WHERE id = ${id}` }
-    const later = { name: 'lazily', text: lazily(table, `id = ${id}`) }
+    const where = `id = ${id}`
+    const text = isTold ? telling(table, where) : `UPDATE ${table} SET n = n + 1 WHERE ${where}`
+    const update = { name: 'update', text }
+    const later = { name: 'lazily', text: (isTold ? tellingLazily : lazily)(table, where) }
     return async () => {
       await session.query(update)
       await session.query(later)
@@ -72,8 +80,14 @@ export const bareUpdates = (connections: number): Contestant => ({
   how: `one durable and one asynchronous UPDATE of one row${connections === 1 ? '' : `, ${connections} connections`}`,
   async open(bench) {
     if (connections > CONNECTIONS_QUICK) requireTime(bench)
-    return single(bench, connections)
+    return single(bench, connections, false)
   },
+})
+
+export const bareUpdatesTold = (connections: number): Contestant => ({
+  name: 'bare updates, told',
+  how: 'the same, each with a NOTIFY: what the server does of that with nothing else to do',
+  open: (bench) => single(bench, connections, true),
 })
 
 export const bareUpdatesTogether = (rows: number): Contestant => ({

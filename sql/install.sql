@@ -165,7 +165,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 \ir functions/listen_here.sql
 \ir functions/unlisten.sql
 \ir functions/get_channels.sql
-\ir functions/settle_session.sql
+\ir functions/settle_connection.sql
 \ir functions/grant_access.sql
 \ir functions/revoke_access.sql
 \ir functions/guard_write.sql

@@ -16,7 +16,7 @@ import { type ConnectionOptions, resolveHosts, type TargetSession } from './host
 import { jittered, type Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { ExecuteOptions, Executor } from './queries.ts'
-import { type ServerState, serverState, settleSession } from './session-queries.ts'
+import { type ServerState, serverState, settleConnection } from './connection-queries.ts'
 import { send } from './statement.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -214,7 +214,7 @@ export class ControlConnection extends EventEmitter<ConnectionEvents> implements
       if (isOwn(server, backend, connectingMs)) {
         this.#owned.add(client)
         const deadAfterMs = Math.min(ttlMs, DEAD_AFTER_MS_MAX)
-        await settleSession(executor, { backend: server.backend, deadAfterMs }).catch(unlessRefused)
+        await settleConnection(executor, { backend: server.backend, deadAfterMs }).catch(unlessRefused)
       }
       return { session: client, server }
     } catch (error) {

@@ -5,7 +5,7 @@
 import type { ClientConfig } from 'pg'
 import { ClosedError, ConnectionError, fromDriver, isTransient, type PgElectError } from './errors.ts'
 import type { Host, Hosts, TargetSession } from './hosts.ts'
-import type { ServerState } from './session-queries.ts'
+import type { ServerState } from './connection-queries.ts'
 
 /** A session that was opened, and what it is on. */
 export interface Opened<Session> {

@@ -6,7 +6,7 @@ import { HostRound, type Opened } from './host-round.ts'
 import { type ConnectionOptions, resolveHosts } from './hosts.ts'
 import type { Logger } from './logger.ts'
 import { backendPid, schemaVersion } from './queries.ts'
-import { serverState } from './session-queries.ts'
+import { serverState } from './connection-queries.ts'
 
 /** Version of the schema that this package installs: the number of its last migration. */
 export const SCHEMA_VERSION = 1

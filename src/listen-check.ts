@@ -11,7 +11,7 @@ import type { Clock, Timer } from './clock.ts'
 import type { Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { ExecuteOptions, Executor } from './queries.ts'
-import { getChannels, withChannels } from './session-queries.ts'
+import { getChannels, withChannels } from './connection-queries.ts'
 
 /** Who listens. */
 export interface Listening {

@@ -4,7 +4,7 @@ AS $$
 DECLARE
   reader CONSTANT text[] := ARRAY[
     'schema_version()', 'get_lease(text)', 'lease_channel(text)', 'listen(text[])', 'unlisten(text[])',
-    'get_channels()', 'settle_session(integer, interval)',
+    'get_channels()', 'settle_connection(integer, interval)',
     -- A view runs the functions it names with the rights of its reader.
     'is_held(elect.leases, timestamptz)', 'remaining_time(elect.leases, timestamptz)', 'expiry_of(elect.leases)',
     'session_expiry(uuid)', 'session_remaining(uuid, timestamptz)',

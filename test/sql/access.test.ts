@@ -30,7 +30,7 @@ const reader = [
   'schema_version',
   'session_expiry',
   'session_remaining',
-  'settle_session',
+  'settle_connection',
   'trigger_lease',
   'unlisten',
 ]

@@ -170,9 +170,9 @@ describe('a new epoch', () => {
   test('is recorded by the first client that connects, before it wants anything', async () => {
     await promote(client)
     const before = (await epochs()).length
-    await client.query('BEGIN READ ONLY; SELECT elect.settle_session(1); COMMIT')
+    await client.query('BEGIN READ ONLY; SELECT elect.settle_connection(1); COMMIT')
     expect(await epochs()).toHaveLength(before)
-    await client.query('SELECT elect.settle_session(1)')
+    await client.query('SELECT elect.settle_connection(1)')
     expect(await epochs()).toHaveLength(before + 1)
   })
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { AccessDeniedError, ClosedError, ConnectionError } from '../../src/errors.ts'
 import { HostRound } from '../../src/host-round.ts'
 import type { Host, Hosts, TargetSession } from '../../src/hosts.ts'
-import type { ServerState } from '../../src/session-queries.ts'
+import type { ServerState } from '../../src/connection-queries.ts'
 
 type Kind = 'primary' | 'standby' | 'read-only primary' | Error
 

@@ -128,11 +128,11 @@ export const sqlClosed: readonly Mutant[] = [
   },
   {
     name: 'session-of-a-pooler-is-settled',
-    file: 'sql/functions/settle_session.sql',
+    file: 'sql/functions/settle_connection.sql',
     from: 'IF backend IS DISTINCT FROM pg_backend_pid() THEN',
     to: 'IF false THEN',
     costs: 'another application commits lazily, because it was lent the same session',
-    tests: ['test/sql/settle-session.test.ts'],
+    tests: ['test/sql/settle-connection.test.ts'],
   },
   {
     name: 'another-idempotency-key-at-each-attempt',

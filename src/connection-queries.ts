@@ -1,4 +1,4 @@
-/** What is asked of a session itself, rather than of a lease: one function each, as in `queries.ts`. */
+/** What is asked of a connection itself, rather than of a lease: one function each, as in `queries.ts`. */
 import { type CompiledQuery, sql } from 'kysely'
 import { type ExecuteOptions, type Executor, interval, only, run } from './sql-call.ts'
 
@@ -31,14 +31,14 @@ export async function serverState(executor: Executor): Promise<ServerState> {
   return { backend, ageMs: age_ms ?? 0, isInRecovery, isReadOnly }
 }
 
-/** `elect.settle_session`: false if a connection pooler is in between, and then nothing was set. */
-export async function settleSession(
+/** `elect.settle_connection`: false if a connection pooler is in between, and then nothing was set. */
+export async function settleConnection(
   executor: Executor,
-  session: { backend: number; deadAfterMs: number },
+  connection: { backend: number; deadAfterMs: number },
 ): Promise<boolean> {
   const call = sql<{
     settled: boolean
-  }>`SELECT elect.settle_session(backend => ${session.backend}::integer, dead_after => ${interval(session.deadAfterMs)}) AS settled`
+  }>`SELECT elect.settle_connection(backend => ${connection.backend}::integer, dead_after => ${interval(connection.deadAfterMs)}) AS settled`
   return (await only(run(executor, call))).settled
 }
 

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION elect.settle_session(backend integer, dead_after interval DEFAULT '15 seconds') RETURNS boolean
+CREATE OR REPLACE FUNCTION elect.settle_connection(backend integer, dead_after interval DEFAULT '15 seconds') RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -43,5 +43,5 @@ BEGIN
   RETURN true;
 END
 $$;
-COMMENT ON FUNCTION elect.settle_session(integer, interval) IS
+COMMENT ON FUNCTION elect.settle_connection(integer, interval) IS
   'For connections that are kept for leases alone: the session of a client that died in silence ends after about dead_after, and what is neither granted nor renewed commits asynchronously, from now on in this session. Settings that are stricter stay. Nothing is set, and the answer is false, unless backend is the process of this session, as a client knows it from the protocol: a pooler would give the session to others. After a fail-over the first of them begins the grace (elect.epochs). Errors: 22023 bad argument.';

@@ -26,7 +26,7 @@ async function settingsOf(session: pg.Client): Promise<Record<string, string>> {
 }
 
 async function settle(session: pg.Client, deadAfter: string, backend?: number): Promise<boolean> {
-  const text = 'SELECT elect.settle_session(backend => $1, dead_after => $2::interval)'
+  const text = 'SELECT elect.settle_connection(backend => $1, dead_after => $2::interval)'
   return scalar(session, text, [backend ?? (await backendPid(session)), deadAfter])
 }
 
@@ -35,7 +35,7 @@ async function byTcp(session: pg.Client): Promise<boolean> {
   return scalar(session, 'SELECT inet_client_addr() IS NOT NULL')
 }
 
-describe('settle_session', () => {
+describe('settle_connection', () => {
   test('ends a dead session within about that time, and lets it commit lazily, from then on', async () => {
     const session = await database.connect()
     expect(await byTcp(session)).toBe(true)
@@ -102,7 +102,7 @@ describe('settle_session', () => {
     const before = await settingsOf(session)
     expect(await settle(session, '15 seconds', await backendPid(other))).toBe(false)
     expect(await settle(session, '15 seconds', 0)).toBe(false)
-    expect(await scalar(session, 'SELECT elect.settle_session(null)')).toBe(false)
+    expect(await scalar(session, 'SELECT elect.settle_connection(null)')).toBe(false)
     expect(await settingsOf(session)).toEqual(before)
   })
 
@@ -134,7 +134,7 @@ describe('settle_session', () => {
     const session = await database.connect()
     const before = await settingsOf(session)
     const failure = await failureOf(
-      session.query(`SELECT elect.settle_session(pg_backend_pid(), ${bad}::interval)`),
+      session.query(`SELECT elect.settle_connection(pg_backend_pid(), ${bad}::interval)`),
     )
     expect(failure).toMatchObject({
       code: '22023',

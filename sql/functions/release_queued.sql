@@ -38,4 +38,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION elect.release_queued(text, bigint) IS
-  'Gives back a lease that acquire_queued granted in this session, and lets the next one in. False if it was not held any more. Errors: as release_lease.';
+  'Gives back a lease that acquire_queued granted in this session, and lets the next one in when its transaction ends. False if it was not held any more. Errors: as release_lease.';

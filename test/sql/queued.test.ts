@@ -186,6 +186,21 @@ describe('a queued lease, other leases and advisory locks of one name exclude ea
 })
 
 describe('release_queued', () => {
+  test('lets the next one in when it can be seen, not before', async () => {
+    const token = await queueUp(first, 'in a transaction', 'ada')
+    await first.query('BEGIN')
+    expect(await leaveTo(first, 'in a transaction', token)).toBe(true)
+    expect(await locksOf(first)).toBe(1)
+    expect(await queue(second, 'in a transaction', 'bob', '1 millisecond')).toMatchObject({
+      granted: false,
+      holder: 'ada',
+      token,
+    })
+    await first.query('COMMIT')
+    expect(await locksOf(first)).toBe(0)
+    await queueUp(second, 'in a transaction', 'bob')
+  })
+
   test('of a lease that is not held any more lets the next one in all the same', async () => {
     const token = await queueUp(first, 'lost', 'ada')
     await observer.query("SELECT elect.force_release('lost', 'a test')")

@@ -117,6 +117,14 @@ export const sqlLine: readonly Mutant[] = [
     tests: ['test/sql/durability.test.ts'],
   },
   {
+    name: 'queue-wakes-before-the-release-is-seen',
+    file: 'sql/functions/release_queued.sql',
+    from: 'elect.tell(message, name, NULL) AND pg_try_advisory_xact_lock(key) IS NOT NULL AND',
+    to: 'elect.tell(message, name, NULL) AND',
+    costs: 'whoever is next waits twice, with a subtransaction for the row: a quarter fewer hand-offs',
+    tests: ['test/sql/queued.test.ts'],
+  },
+  {
     name: 'queue-keeps-a-lock-that-came-too-late',
     file: 'sql/functions/acquire_queued.sql',
     from: 'PERFORM pg_advisory_xact_lock(key);',

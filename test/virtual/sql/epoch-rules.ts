@@ -27,6 +27,11 @@ export class EpochRules extends LineRules {
     return seen
   }
 
+  /** What was granted in the epoch in force is in no grace: then since when it is in force is usually not looked at. */
+  protected isInForce(lease: { epoch: number } | undefined): boolean {
+    return lease !== undefined && lease.epoch === this.epoch.number
+  }
+
   /** Until when it counts as held by somebody whose grant may have been lost. */
   protected graceOf(
     lease: { ttl: number | null; epoch?: number } | undefined,

@@ -48,6 +48,11 @@ export class LineRules {
     this.places.delete(keyOf(name, candidate))
   }
 
+  /** Who stands first, whether it still waits or not. */
+  protected foremost(name: string): Place | undefined {
+    return this.#inOrder(name)[0]
+  }
+
   /** The first who still waits; places of the dead before it go. */
   protected first(name: string, at: number): Place | undefined {
     for (const place of this.#inOrder(name)) {

@@ -47,6 +47,9 @@ export class Rules extends EpochRules {
     if (lease !== undefined) time.lock()
     const at = time.now
     if (this.isHeld(lease, at)) return this.ownAgain(lease, at, ttl)
+    if (!wasOwn && this.isInForce(lease) && this.foremost(name) === undefined) {
+      return this.answer(true, this.grant(lease, { name, at, holder, ttl, isUsual: true }), at)
+    }
     const ahead = this.rank(name, holder, priority, at)
     // Its own that ran out while it waited for the row is not taken anew in the same call.
     const graceUntil = wasOwn ? null : this.graceOf(lease, ttl, at)
@@ -75,7 +78,6 @@ export class Rules extends EpochRules {
   }
 
   renewMany(time: CallTime, grants: readonly { name: string; token: number }[]): Answer[] {
-    this.epochAt(time.now)
     const rows = grants.map(({ name, token }) => this.#lockGrant(time, name, token))
     const at = time.now
     return grants.map(({ name }, index) => {
@@ -248,11 +250,18 @@ export class Rules extends EpochRules {
 
   protected grant(
     lease: Lease | undefined,
-    granted: { name: string; at: number; holder: string; ttl: number | null; accept?: boolean },
+    granted: {
+      name: string
+      at: number
+      holder: string
+      ttl: number | null
+      accept?: boolean
+      isUsual?: boolean
+    },
     share?: { of: string; lastToken: number },
   ): Lease {
-    const { name, at, holder, ttl, accept = false } = granted
-    const { number: epoch } = this.epochAt(at)
+    const { name, at, holder, ttl, accept = false, isUsual = false } = granted
+    const { number: epoch } = isUsual ? this.epoch : this.epochAt(at)
     const last = share?.lastToken ?? lease?.token ?? 0
     const token = Math.max(last + 1, Math.round(at * 1000) + (epoch - 1) * EPOCH_TOKENS)
     const row = {
@@ -272,7 +281,7 @@ export class Rules extends EpochRules {
   }
 
   protected renewed(lease: Lease, at: number, ttl: number | null): Lease {
-    lease.epoch = this.epochAt(at).number
+    if (!this.isInForce(lease)) lease.epoch = this.epochAt(at).number
     lease.version += 1
     if (ttl === null || lease.expiresAt === null) lease.expiresAt = null
     // Of a promise that was made before the clock went back the time that was given is kept, from now on.
@@ -309,9 +318,12 @@ export class Rules extends EpochRules {
   #handOver(lease: Lease, at: number, successor: string | null): Lease | undefined {
     const { name } = lease
     const named = this.line(name, at).find(({ candidate }) => candidate === successor)
+    const foremost = this.foremost(name)
     const next = successor === null ? this.first(name, at) : named
-    if (next === undefined || this.graceOf(lease, next.ttl, at) !== null) return undefined
-    return this.grant(lease, { name, at, holder: next.candidate, ttl: next.ttl, accept: true })
+    if (next === undefined) return undefined
+    const isUsual = this.isInForce(lease) && (successor !== null || next === foremost)
+    if (!isUsual && this.graceOf(lease, next.ttl, at) !== null) return undefined
+    return this.grant(lease, { name, at, holder: next.candidate, ttl: next.ttl, accept: true, isUsual })
   }
 
   #vacate(lease: Lease, at: number): void {

@@ -10,26 +10,41 @@ AS $$
 DECLARE
   asked CONSTANT integer := coalesce(cardinality(names), 0);
   tells CONSTANT boolean := pg_notification_queue_usage() <= 0.9;
-  asked_ttls interval[];
   at timestamptz := clock_timestamp();
+  asked_ttls interval[];
+  are_usual boolean;
   in_epoch elect.epochs;
   kept_by elect.sessions;
   session_ttl interval;
   -- What is left to them of the session that is to keep them; null: each has a ttl of its own.
   session_lasts interval;
-  -- By the place of the request: the row that this transaction has locked and found vacant, who held it last, whether there is none yet.
+  -- By the place of the request: the row that this transaction has locked and found vacant, and what is in it, or whether there is none yet.
   rows tid[];
   previous text[];
+  last_tokens bigint[];
+  versions bigint[];
+  epochs bigint[];
   are_new boolean[];
+  -- How many different ones it has locked.
   free bigint;
+  least_token bigint;
 BEGIN
-  IF names IS NULL OR cardinality(holders) IS DISTINCT FROM asked OR cardinality(ttls) IS DISTINCT FROM asked
-     OR (metadata_list IS NOT NULL AND cardinality(metadata_list) <> asked) THEN
-    RAISE EXCEPTION 'Invalid holders, ttls or metadata_list: expected one for each of % names, got %, % and %',
-        coalesce(cardinality(names)::text, 'null'), coalesce(cardinality(holders)::text, 'null'),
-        coalesce(cardinality(ttls)::text, 'null'), coalesce(cardinality(metadata_list)::text, 'null')
-      USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass arrays of the same length; metadata_list may be null.';
+  -- Numbered from one, as they are read by their places.
+  IF (array_upper(names, 1) = asked AND array_upper(holders, 1) = asked AND array_upper(ttls, 1) = asked
+     AND (metadata_list IS NULL OR array_upper(metadata_list, 1) = asked)) IS NOT TRUE THEN
+    IF names IS NULL OR cardinality(holders) IS DISTINCT FROM asked OR cardinality(ttls) IS DISTINCT FROM asked
+       OR (metadata_list IS NOT NULL AND cardinality(metadata_list) <> asked) THEN
+      RAISE EXCEPTION 'Invalid holders, ttls or metadata_list: expected one for each of % names, got %, % and %',
+          coalesce(cardinality(names)::text, 'null'), coalesce(cardinality(holders)::text, 'null'),
+          coalesce(cardinality(ttls)::text, 'null'), coalesce(cardinality(metadata_list)::text, 'null')
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass arrays of the same length; metadata_list may be null.';
+    END IF;
+    SELECT array_agg(a.name ORDER BY a.place), array_agg(a.holder ORDER BY a.place), array_agg(a.ttl ORDER BY a.place),
+      array_agg(a.metadata ORDER BY a.place)
+    INTO names, holders, ttls, metadata_list
+    FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place);
   END IF;
+  asked_ttls := ttls;
   IF session IS NOT NULL THEN
     session_ttl := (elect.valid_session(session)).ttl;
   END IF;
@@ -40,43 +55,48 @@ BEGIN
     ORDER BY a.place;
     RETURN;
   END IF;
-  in_epoch := elect.epoch_at(at, true);
 
   BEGIN
     -- The rule of acquire_lease, for all that look vacant: the advisory lock of the name, then the row, FOR UPDATE and without waiting,
-    -- and only after all of them the clock. In the order of the names. A name that comes again is decided after the first. The arguments
-    -- are checked on the way: one statement less.
-    SELECT array_agg(l.row ORDER BY a.place), array_agg(l.holder ORDER BY a.place), array_agg(a.ttl ORDER BY a.place), count(l.row)
-    INTO rows, previous, asked_ttls, free
-    FROM (
-      SELECT a.name COLLATE "C" AS name, a.place, row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first,
-        CASE WHEN elect.valid_name(a.name) IS NOT NULL AND elect.valid_text(a.holder, 'holder') IS NOT NULL
-          AND (a.metadata IS NULL OR elect.valid_metadata(a.metadata) IS NOT NULL) THEN coalesce(session_ttl, elect.valid_ttl(a.ttl)) END AS ttl
-      FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place)
-    ) AS a
+    -- and only after all of them the clock. A name that comes again is decided after the first: one row, locked twice. The arguments
+    -- are looked at on the way: one statement less.
+    SELECT array_agg(l.row ORDER BY a.place), array_agg(l.holder ORDER BY a.place), array_agg(l.token ORDER BY a.place),
+      array_agg(l.version ORDER BY a.place), array_agg(l.epoch ORDER BY a.place), count(DISTINCT l.row),
+      bool_and(elect.is_usual(names[a.place], holders[a.place], ttls[a.place]) IS TRUE)
+    INTO rows, previous, last_tokens, versions, epochs, free, are_usual
+    FROM generate_series(1, asked) AS a (place)
     LEFT JOIN LATERAL (
-      SELECT l.ctid AS row, l.holder FROM elect.leases l
-      WHERE l.name = a.name AND a.is_first
+      SELECT l.ctid AS row, l.holder, l.token, l.version, l.epoch FROM elect.leases l
+      WHERE l.name = names[a.place]
         -- In a CASE, as else the server may take the lock first.
         AND CASE
-          WHEN l.session IS NULL AND NOT elect.is_held(l, at) AND l.part_of IS NULL AND elect.is_settled(l, in_epoch, at)
+          WHEN l.session IS NULL AND NOT elect.is_held(l, at) AND l.part_of IS NULL
             THEN pg_try_advisory_xact_lock(elect.advisory_key(l.name))
         END
       FOR UPDATE SKIP LOCKED
     ) AS l ON true;
-    IF free < asked THEN
+    IF NOT are_usual OR metadata_list IS NOT NULL OR session IS NOT NULL THEN
+      SELECT array_agg(CASE
+          WHEN elect.valid_name(a.name) IS NOT NULL AND elect.valid_text(a.holder, 'holder') IS NOT NULL
+            AND (a.metadata IS NULL OR elect.valid_metadata(a.metadata) IS NOT NULL) THEN coalesce(session_ttl, elect.valid_ttl(a.ttl))
+        END ORDER BY a.place)
+      INTO asked_ttls
+      FROM unnest(names, holders, ttls, metadata_list) WITH ORDINALITY AS a (name, holder, ttl, metadata, place);
+    END IF;
+
+    -- All are vacant rows of the epoch in force, and so in no grace, as is usual.
+    IF free = asked AND epochs[1] = ALL (epochs) AND elect.is_in_force(epochs[1]) THEN
+      in_epoch.epoch := epochs[1];
+    ELSE
+      in_epoch := elect.epoch_at(at, true);
       are_new := ARRAY(
         SELECT CASE
-          WHEN a.row IS NULL AND a.is_first AND in_epoch.first_seen_at + interval '24 hours' <= at
+          WHEN a.row IS NULL AND in_epoch.first_seen_at + interval '24 hours' <= at
             AND NOT EXISTS (SELECT FROM elect.leases l WHERE l.name = a.name)
             THEN pg_try_advisory_xact_lock(elect.advisory_key(a.name))
           ELSE false
         END
-        FROM (
-          SELECT a.name COLLATE "C" AS name, a.row, a.place,
-            row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
-          FROM unnest(names, rows) WITH ORDINALITY AS a (name, row, place)
-        ) AS a
+        FROM unnest(names, rows) WITH ORDINALITY AS a (name, row, place)
         ORDER BY a.place);
     END IF;
     IF session IS NOT NULL AND (free > 0 OR true = ANY (are_new)) THEN
@@ -84,41 +104,53 @@ BEGIN
     END IF;
     -- Not earlier than the moment at which they were found vacant, also where the clock has gone back since.
     at := greatest(at, clock_timestamp());
-    session_lasts := least(kept_by.expires_at - at, kept_by.ttl);
 
-    IF free = asked AND elect.raise_durability() THEN
-      RETURN QUERY
-      WITH granted AS (
-        UPDATE elect.leases AS l
-        SET holder = a.holder, token = elect.next_token(l.token, at, in_epoch.epoch), version = l.version + 1, epoch = in_epoch.epoch,
-            acquired_at = at, renewed_at = at, expires_at = CASE WHEN acquire_leases.session IS NULL THEN at + a.ttl END,
-            ttl = a.ttl, metadata = a.metadata, is_bound = false, session = acquire_leases.session
-        FROM unnest(holders, asked_ttls, metadata_list, rows, previous) WITH ORDINALITY AS a (holder, ttl, metadata, row, previous, place)
-        -- All or none. In a statement after the locks, so that it sees all who stood in line before them.
-        WHERE l.ctid = a.row AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = ANY (names))
-        RETURNING a.place, l.name, l.holder, l.token, l.version, l.metadata, l.ttl,
-          elect.news_of(CASE WHEN a.previous IS NULL THEN 'granted' ELSE 'expired' END, l.name, l.holder, l.token, a.previous) AS news
-      )
-      SELECT g.name, NOT tells OR (pg_notify('elect', g.news) IS NOT NULL AND pg_notify(elect.channel_of(g.name), g.news) IS NOT NULL),
-        g.holder, g.token, g.version, g.metadata, coalesce(session_lasts, g.ttl), NULL::integer
-      FROM granted g
-      ORDER BY g.place;
-      IF FOUND OR asked = 0 THEN
+    IF are_new IS NULL THEN
+      least_token := elect.next_token(NULL, at, in_epoch.epoch);
+      UPDATE elect.leases AS l
+      SET holder = holders[a.place], token = greatest(l.token + 1, least_token), version = l.version + 1,
+          acquired_at = at, renewed_at = at, expires_at = CASE WHEN acquire_leases.session IS NULL THEN at + asked_ttls[a.place] END,
+          ttl = asked_ttls[a.place], metadata = metadata_list[a.place], is_bound = false, session = acquire_leases.session
+      FROM generate_series(1, asked) AS a (place)
+      -- All or none. In a statement after the locks, so that it sees all who stood in line before them. Usually nobody stands in any:
+      -- that is one look, not one for each.
+      WHERE l.ctid = rows[a.place]
+        AND (NOT EXISTS (SELECT FROM elect.candidates) OR NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = ANY (names)));
+      IF FOUND THEN
+        IF NOT elect.is_durable() THEN
+          PERFORM elect.raise_durability();
+        END IF;
+        session_lasts := least(kept_by.expires_at - at, kept_by.ttl);
+        -- From what was read under the locks: as the rows are now, but without another look at them.
+        RETURN QUERY
+        SELECT names[g.place],
+          NOT tells OR (pg_notify('elect', g.news) IS NOT NULL AND pg_notify(elect.channel_of(names[g.place]), g.news) IS NOT NULL),
+          holders[g.place], greatest(last_tokens[g.place] + 1, least_token), versions[g.place] + 1, metadata_list[g.place],
+          coalesce(session_lasts, asked_ttls[g.place]), NULL::integer
+        FROM (
+          SELECT a.place, elect.news_of(CASE WHEN previous[a.place] IS NULL THEN 'granted' ELSE 'expired' END, names[a.place], holders[a.place],
+            greatest(last_tokens[a.place] + 1, least_token), previous[a.place]) AS news
+          FROM generate_series(1, asked) AS a (place) OFFSET 0
+        ) AS g;
         RETURN;
       END IF;
     END IF;
 
+    session_lasts := least(kept_by.expires_at - at, kept_by.ttl);
     IF free > 0 OR true = ANY (are_new) THEN
       PERFORM elect.raise_durability();
     END IF;
     RETURN QUERY
     WITH asked AS MATERIALIZED (
       SELECT a.name COLLATE "C" AS name, a.holder, a.ttl, a.metadata, a.row, a.previous, a.place,
-        a.is_new AND NOT EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = a.name) AS is_new,
+        a.is_new AND a.is_first AND NOT EXISTS (SELECT FROM elect.shared_leases s WHERE s.name = a.name) AS is_new,
         NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = a.name) AS nobody_waits,
-        row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
-      FROM unnest(names, holders, asked_ttls, metadata_list, rows, previous, are_new) WITH ORDINALITY
-        AS a (name, holder, ttl, metadata, row, previous, is_new, place)
+        a.is_first
+      FROM (
+        SELECT a.*, row_number() OVER (PARTITION BY a.name COLLATE "C" ORDER BY a.place) = 1 AS is_first
+        FROM unnest(names, holders, asked_ttls, metadata_list, rows, previous, are_new) WITH ORDINALITY
+          AS a (name, holder, ttl, metadata, row, previous, is_new, place)
+      ) AS a
     ),
     again AS (
       UPDATE elect.leases AS l
@@ -126,7 +158,7 @@ BEGIN
           acquired_at = at, renewed_at = at, expires_at = CASE WHEN acquire_leases.session IS NULL THEN at + a.ttl END,
             ttl = a.ttl, metadata = a.metadata, is_bound = false, session = acquire_leases.session
       FROM asked a
-      WHERE l.ctid = a.row AND a.nobody_waits
+      WHERE l.ctid = a.row AND a.is_first AND a.nobody_waits AND elect.is_settled(l, in_epoch, at)
       RETURNING l.name, a.place, l.token, l.version, a.previous
     ),
     anew AS (

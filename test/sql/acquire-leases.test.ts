@@ -90,6 +90,54 @@ describe('many leases in one call', () => {
     expect(answers[1]?.token).toBeGreaterThan(second)
   })
 
+  test('vacant ones in any order: each holder gets what it asked for, and the answer is what is stored', async () => {
+    const names = ['a', 'b', 'c', 'd'].map(named)
+    for (const name of names) await release(one, name, await grantTo(one, name, 'ada'))
+    const asked = [2, 0, 3, 1].map((place, at) => ({
+      name: names[place] as string,
+      holder: `holder ${place}`,
+      ttl: `${place + 1} minutes`,
+      metadata: at === 1 ? { place } : undefined,
+    }))
+    for (const answer of await acquireAll(one, asked)) {
+      const { name, holder, ttl, metadata } = asked.find(
+        (those) => those.name === answer.name,
+      ) as (typeof asked)[0]
+      const text = `SELECT holder, token::float8, version::float8, metadata, $2::interval = ttl AS has_ttl,
+        expires_at - acquired_at = ttl AS expires_then FROM elect.leases WHERE name = $1`
+      expect(answer).toMatchObject({ granted: true, holder, metadata: metadata ?? null })
+      expect(await oneRow(one, text, [name, ttl])).toEqual({
+        holder,
+        token: answer.token,
+        version: answer.version,
+        metadata: metadata ?? null,
+        has_ttl: true,
+        expires_then: true,
+      })
+    }
+  })
+
+  test('arrays that do not count from one are read from their first element on', async () => {
+    const names = ['a', 'b'].map(named)
+    for (const name of names) await release(one, name, await grantTo(one, name, 'ada'))
+    const literal = (...values: string[]) =>
+      `[0:1]={${values.map((value) => JSON.stringify(value)).join(',')}}`
+    const text = 'SELECT name, granted, holder FROM elect.acquire_leases($1, $2, $3)'
+    const values = [literal(...names), literal('x', 'y'), literal('1 min', '2 min')]
+    expect(await rowsOf(one, text, values)).toEqual([
+      { name: names[0], granted: true, holder: 'x' },
+      { name: names[1], granted: true, holder: 'y' },
+    ])
+  })
+
+  test('a ttl that is null spoils the call, also where all are vacant', async () => {
+    const names = ['a', 'b'].map(named)
+    for (const name of names) await release(one, name, await grantTo(one, name, 'ada'))
+    const text = "SELECT FROM elect.acquire_leases($1, '{x,y}', ARRAY['1 min', null]::interval[])"
+    expect((await failureOf(one.query(text, [names]))).message).toMatch(/^Invalid ttl: .* got null$/)
+    expect((await stored(one, names[0] as string)).holder).toBeNull()
+  })
+
   test('each is decided for itself: some are refused and others not', async () => {
     const asked = ['new', 'held', 'expired', 'own', 'released'].map((name) => ({
       name: named(name),
@@ -274,9 +322,9 @@ describe('in the grace after a fail-over', () => {
 
   test('what is of an older epoch, or unknown, waits; what was granted in this one does not', async () => {
     await one.query("SELECT elect.configure(longest_ttl => '1 minute', grace => true)")
-    await grantAllTo(one, [named('old'), named('held')], 'ada')
-    for (const name of ['old', 'held']) {
-      if (name === 'old') await release(one, named(name), (await stored(one, named(name))).token)
+    await grantAllTo(one, [named('old'), named('older'), named('held')], 'ada')
+    for (const name of ['old', 'older']) {
+      await release(one, named(name), (await stored(one, named(name))).token)
     }
     try {
       await one.query("SELECT elect.new_epoch('a test')")
@@ -288,6 +336,8 @@ describe('in the grace after a fail-over', () => {
         [false, null],
       ])
       for (const place of [0, 2]) expect(answers[place]?.expiresInMs).toBeGreaterThan(55_000)
+      const vacant = ['old', 'older'].map((name) => ({ name: named(name), holder: 'bob' }))
+      expect((await acquireAll(one, vacant)).map(({ granted }) => granted)).toEqual([false, false])
       // The grace of one is over when an operator says so; here by the clock.
       await epochs(`${Date.now() * 1000 - 61_000_000}`)
       const [old] = await acquireAll(one, names.slice(0, 1))
@@ -297,6 +347,8 @@ describe('in the grace after a fail-over', () => {
       await epochs(`${Date.now() * 1000}`)
       const again = await acquireAll(one, names)
       expect(again.map(({ granted }) => granted)).toEqual([true, false, false])
+      await release(one, named('old'), again[0]?.token as number)
+      expect((await acquireAll(one, vacant)).map(({ granted }) => granted)).toEqual([true, false])
     } finally {
       await epochs('1')
     }

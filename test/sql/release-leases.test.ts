@@ -9,6 +9,7 @@ import {
   holderOf,
   inTransaction,
   release,
+  rowsOf,
   scalar,
   stored,
   untilExpired,
@@ -210,5 +211,29 @@ test('one bad argument spoils the call, and then none is given back', async () =
     ]),
   )
   expect(failure.code).toBe('22023')
+  const text = 'SELECT FROM elect.release_leases($1, ARRAY[$2, null]::bigint[])'
+  const withNull = await failureOf(one.query(text, [[named('spoilt'), named('x')], token]))
+  expect(withNull.message).toMatch(/^Invalid token: .* got null$/)
   expect(await holderOf(one, named('spoilt'))).toBe('ada')
+})
+
+test('one that is named twice is given back once', async () => {
+  const token = await grantTo(one, named('twice'), 'ada')
+  const twice = [named('twice'), token] as const
+  expect(await releaseAll(one, [twice, twice])).toEqual([true, false])
+})
+
+test('arrays that do not count from one are read from their first element on', async () => {
+  const names = ['a', 'b'].map(named)
+  const tokens = [
+    await grantTo(one, names[0] as string, 'ada'),
+    await grantTo(one, names[1] as string, 'ada'),
+  ]
+  const literal = (values: (string | number)[]) =>
+    `[0:1]={${values.map((value) => JSON.stringify(value)).join(',')}}`
+  const text = 'SELECT name, released FROM elect.release_leases($1, $2)'
+  expect(await rowsOf(one, text, [literal(names), literal(tokens)])).toEqual(
+    names.map((name) => ({ name, released: true })),
+  )
+  expect(await holderOf(one, names[0] as string)).toBeUndefined()
 })

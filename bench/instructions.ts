@@ -22,6 +22,12 @@ const { values } = parseArgs({
 })
 if (values.install) execFileSync('apt-get', ['install', '--yes', 'valgrind'], { stdio: 'inherit' })
 
+if (!countedCalls.some(({ name }) => name.includes(values.only))) {
+  console.error(
+    `Invalid --only: expected a part of one of ${countedCalls.map(({ name }) => name).join(', ')}, got ${values.only}`,
+  )
+  process.exit(2)
+}
 const wanted = countedCalls.filter((call) => call === floor || call.name.includes(values.only))
 const server = await openSingleUser(wanted)
 if (server === undefined) {

@@ -37,6 +37,7 @@ interface Term {
 class History {
   readonly wrong: string[] = []
   readonly #terms = new Map<string, Term[]>()
+  readonly #forcedFromMs = new Map<number, number>()
   readonly counts = { grants: 0, renewals: 0, losses: 0, refused: 0, ended: 0 }
 
   granted(name: string, token: number, untilMs: number, session: string | null): Term {
@@ -56,6 +57,11 @@ class History {
     return term
   }
 
+  /** An operator is about to take it away. Its holder may hear of its grant later, and the next one before the operator does. */
+  forcing(token: number): void {
+    if (!this.#forcedFromMs.has(token)) this.#forcedFromMs.set(token, performance.now())
+  }
+
   forced(name: string, token: number): void {
     const term = this.#terms.get(name)?.find((other) => other.token === token)
     if (term !== undefined) term.forcedAtMs = performance.now()
@@ -66,7 +72,9 @@ class History {
     const terms = (this.#terms.get(name) ?? []).toSorted((a, b) => a.token - b.token)
     terms.forEach((term, place) => {
       const next = terms[place + 1]
-      if (next === undefined || term.forcedAtMs < next.grantedAtMs || term.untilMs <= next.grantedAtMs) return
+      if (next === undefined || term.untilMs <= next.grantedAtMs) return
+      const forcedFromMs = this.#forcedFromMs.get(term.token) ?? Number.POSITIVE_INFINITY
+      if (forcedFromMs < next.grantedAtMs) return
       const early = (term.untilMs - next.grantedAtMs).toFixed(1)
       this.wrong.push(`${name}: ${next.token} was granted ${early} ms before the end of ${term.token}`)
       term.untilMs = next.grantedAtMs
@@ -232,6 +240,7 @@ class Worker {
     )
     const text = `SELECT elect.force_release(l.name, 'a test') FROM elect.leases l WHERE name = $1 AND token = $2`
     if (held === undefined) return () => {}
+    this.#history.forcing(held.token)
     const [row] = await rowsOf<{ force_release: boolean }>(this.#client, text, [name, held.token])
     return () => {
       if (row?.force_release === true) this.#history.forced(name, held.token)

@@ -38,6 +38,12 @@ BEGIN
       message := elect.news_of('released', release_lease.name, NULL, release_lease.token, lease.holder);
       RETURN elect.tell(message, release_lease.name, NULL);
     END IF;
+    -- Somebody is in line.
+    SELECT * INTO lease FROM elect.leases l WHERE l.name = release_lease.name;
+    granted := elect.hand_over(lease, at, 'granted');
+    IF granted.name IS NOT NULL THEN
+      RETURN true;
+    END IF;
   END IF;
   IF may_grant AND lease.name IS NULL THEN
     SELECT * INTO lease FROM elect.leases l WHERE l.name = release_lease.name;

@@ -68,6 +68,22 @@ export const sqlLine: readonly Mutant[] = [
     tests: ['test/sql/line-interleaved.test.ts'],
   },
   {
+    name: 'usual-place-without-the-lock',
+    file: 'sql/functions/acquire_lease.sql',
+    from: ' FOR NO KEY UPDATE SKIP LOCKED;\n      at := clock_timestamp();\n      IF locked_version',
+    to: ';\n      at := clock_timestamp();\n      IF locked_version',
+    costs: 'a release at the same moment sees nobody in line: the wake-up is lost',
+    tests: ['test/sql/line-interleaved.test.ts'],
+  },
+  {
+    name: 'usual-place-by-an-old-look',
+    file: 'sql/functions/acquire_lease.sql',
+    from: 'IF locked_version = lease.version AND lease.expires_at > at AND',
+    to: 'IF lease.expires_at > at AND',
+    costs: 'one that comes just after a release stands in the line of a lease that is vacant',
+    tests: ['test/sql/line-interleaved.test.ts'],
+  },
+  {
     name: 'usual-release-passes-the-line',
     file: 'sql/functions/release_lease.sql',
     from: ' AND NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = release_lease.name);\n    IF FOUND',

@@ -43,7 +43,8 @@ BEGIN
     IF lease.expires_at > at AND lease.holder <> acquire_lease.holder AND lease.renewed_at <= at AND lease.session IS NULL AND NOT wait THEN
       RETURN ROW(false, lease.holder, lease.token, lease.version, lease.metadata, lease.expires_at - at, NULL)::elect.lease_grant;
     END IF;
-    IF wait AND priority IS NOT NULL AND lease.holder <> acquire_lease.holder AND lease.session IS NULL AND lease.renewed_at <= at THEN
+    IF wait AND priority IS NOT NULL AND lease.holder <> acquire_lease.holder AND lease.session IS NULL
+       AND lease.renewed_at <= at AND lease.expires_at > at THEN
       -- The usual place in line: that of below, where nobody is at the row, nor has been since it was read.
       SELECT l.version INTO locked_version FROM elect.leases l WHERE l.name = acquire_lease.name FOR NO KEY UPDATE SKIP LOCKED;
       at := clock_timestamp();

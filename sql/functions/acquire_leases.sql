@@ -9,6 +9,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   asked CONSTANT integer := coalesce(cardinality(names), 0);
+  plain CONSTANT text := '[1:' || asked || ']';
   tells CONSTANT boolean := pg_notification_queue_usage() <= 0.9;
   at timestamptz := clock_timestamp();
   asked_ttls interval[];
@@ -28,10 +29,11 @@ DECLARE
   -- How many different ones it has locked.
   free bigint;
   least_token bigint;
+  may_grant boolean := true;
 BEGIN
   -- Numbered from one, as they are read by their places.
-  IF (array_upper(names, 1) = asked AND array_upper(holders, 1) = asked AND array_upper(ttls, 1) = asked
-     AND (metadata_list IS NULL OR array_upper(metadata_list, 1) = asked)) IS NOT TRUE THEN
+  IF (array_dims(names) = plain AND array_dims(holders) = plain AND array_dims(ttls) = plain
+     AND (metadata_list IS NULL OR array_dims(metadata_list) = plain)) IS NOT TRUE THEN
     IF names IS NULL OR cardinality(holders) IS DISTINCT FROM asked OR cardinality(ttls) IS DISTINCT FROM asked
        OR (metadata_list IS NOT NULL AND cardinality(metadata_list) <> asked) THEN
       RAISE EXCEPTION 'Invalid holders, ttls or metadata_list: expected one for each of % names, got %, % and %',
@@ -98,8 +100,11 @@ BEGIN
         END
         FROM unnest(names, rows) WITH ORDINALITY AS a (name, row, place)
         ORDER BY a.place);
+      may_grant := true = ANY (are_new) OR coalesce(in_epoch.epoch = ANY (epochs), false)
+        OR free > 0 AND in_epoch.first_seen_at + interval '24 hours' <= at;
     END IF;
-    IF session IS NOT NULL AND (free > 0 OR true = ANY (are_new)) THEN
+    -- Where all are in their grace, that is the answer, whatever has become of the session.
+    IF session IS NOT NULL AND may_grant THEN
       kept_by := elect.keep_session(session);
     END IF;
     -- Not earlier than the moment at which they were found vacant, also where the clock has gone back since.
@@ -137,7 +142,7 @@ BEGIN
     END IF;
 
     session_lasts := least(kept_by.expires_at - at, kept_by.ttl);
-    IF free > 0 OR true = ANY (are_new) THEN
+    IF may_grant THEN
       PERFORM elect.raise_durability();
     END IF;
     RETURN QUERY

@@ -6,6 +6,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   asked CONSTANT integer := coalesce(cardinality(names), 0);
+  plain CONSTANT text := '[1:' || asked || ']';
   tells CONSTANT boolean := pg_notification_queue_usage() <= 0.9;
   at timestamptz := clock_timestamp();
   are_usual boolean;
@@ -17,7 +18,7 @@ DECLARE
   held_until timestamptz;
 BEGIN
   -- Numbered from one, as they are read by their places.
-  IF (array_upper(names, 1) = asked AND array_upper(tokens, 1) = asked) IS NOT TRUE THEN
+  IF (array_dims(names) = plain AND array_dims(tokens) = plain) IS NOT TRUE THEN
     IF names IS NULL OR cardinality(tokens) IS DISTINCT FROM asked THEN
       RAISE EXCEPTION 'Invalid tokens: expected one for each of % names, got %',
           coalesce(cardinality(names)::text, 'null'), coalesce(cardinality(tokens)::text, 'null')

@@ -34,7 +34,12 @@ BEGIN
     RETURN elect.tell(message, name, NULL) AND pg_try_advisory_xact_lock(key) IS NOT NULL AND pg_advisory_unlock(key) IS NOT NULL;
   END IF;
   released := elect.release_lease(name, token);
-  RETURN pg_try_advisory_xact_lock(key) IS NOT NULL AND pg_advisory_unlock(key) IS NOT NULL AND released;
+  IF released THEN
+    RETURN pg_try_advisory_xact_lock(key) IS NOT NULL AND pg_advisory_unlock(key) IS NOT NULL;
+  END IF;
+  -- There is nothing to be seen, and perhaps never was a lock.
+  PERFORM pg_advisory_unlock(key);
+  RETURN false;
 END
 $$;
 COMMENT ON FUNCTION elect.release_queued(text, bigint) IS

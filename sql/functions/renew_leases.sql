@@ -30,7 +30,7 @@ BEGIN
     kept_by := elect.keep_session(session);
     -- As write_renewal: the session lasts for as long as any of them has been promised.
     SELECT max(l.expires_at) INTO promised
-    FROM unnest(names, tokens) AS a (name, token) JOIN elect.leases l ON l.name = a.name AND l.token = a.token
+    FROM unnest(names, tokens) AS a (name, token) JOIN elect.leases l ON l.name = a.name COLLATE "C" AND l.token = a.token
     WHERE l.session IS NULL AND l.renewed_at <= clock_timestamp();
     IF promised > kept_by.expires_at THEN
       PERFORM elect.lock_session(session);
@@ -54,7 +54,7 @@ BEGIN
       RETURN QUERY
       UPDATE elect.leases AS l
       SET version = l.version + 1, renewed_at = at, ttl = coalesce(new_ttl, l.ttl), expires_at = greatest(l.expires_at, at + coalesce(new_ttl, l.ttl))
-      WHERE l.name = names[1] AND l.token = tokens[1] AND l.holder IS NOT NULL AND l.ttl IS NOT NULL AND l.session IS NULL
+      WHERE l.name = names[1] COLLATE "C" AND l.token = tokens[1] AND l.holder IS NOT NULL AND l.ttl IS NOT NULL AND l.session IS NULL
         AND l.expires_at > at + interval '100 milliseconds' AND l.renewed_at <= at AND elect.is_in_force(l.epoch)
       RETURNING l.name, true, l.holder, l.token, l.version, l.metadata, l.expires_at - l.renewed_at;
       IF FOUND THEN
@@ -85,7 +85,7 @@ BEGIN
           expires_at = CASE WHEN renew_leases.session IS NULL THEN greatest(l.expires_at, a.at + coalesce(new_ttl, l.ttl)) END
       -- Row by row: the moment before it is looked up. So the settings above: another join would read the clock for all of them first.
       FROM (
-        SELECT unnest(names) AS name, unnest(tokens) AS token, generate_series(1, asked) AS place, clock_timestamp() AS at
+        SELECT unnest(names) COLLATE "C" AS name, unnest(tokens) AS token, generate_series(1, asked) AS place, clock_timestamp() AS at
       ) AS a
       WHERE l.name = a.name AND l.token = a.token AND l.holder IS NOT NULL
         -- One that never expires, or that a session keeps already, or whose clock went back: by itself.

@@ -9,7 +9,7 @@ BEGIN
   RETURN QUERY
   SELECT a.place::integer, a.name, answer.granted, answer.holder, answer.token, answer.version, answer.metadata, answer.expires_in
   FROM unnest(names, tokens) WITH ORDINALITY AS a (name, token, place)
-  CROSS JOIN LATERAL elect.try_renewal(a.name, a.token, renew_one_by_one.ttl, renew_one_by_one.session) AS answer
+  CROSS JOIN LATERAL elect.try_renewal(a.name COLLATE "C", a.token, renew_one_by_one.ttl, renew_one_by_one.session) AS answer
   WHERE a.place NOT IN (SELECT d.place FROM unnest(done) AS d (place))
   ORDER BY a.place;
 END

@@ -117,17 +117,23 @@ describe('many leases in one call', () => {
     }
   })
 
-  test('arrays that do not count from one are read from their first element on', async () => {
+  test.each<[shape: string, literal: (values: string[]) => string]>([
+    ['do not count from one', (values) => `[0:1]={${values.join(',')}}`],
+    ['have two dimensions', (values) => `{${values.map((value) => `{${value}}`).join(',')}}`],
+  ])('arrays that %s are read element by element', async (_shape, literalOf) => {
     const names = ['a', 'b'].map(named)
     for (const name of names) await release(one, name, await grantTo(one, name, 'ada'))
-    const literal = (...values: string[]) =>
-      `[0:1]={${values.map((value) => JSON.stringify(value)).join(',')}}`
+    const literal = (...values: string[]) => literalOf(values.map((value) => JSON.stringify(value)))
     const text = 'SELECT name, granted, holder FROM elect.acquire_leases($1, $2, $3)'
-    const values = [literal(...names), literal('x', 'y'), literal('1 min', '2 min')]
-    expect(await rowsOf(one, text, values)).toEqual([
-      { name: names[0], granted: true, holder: 'x' },
-      { name: names[1], granted: true, holder: 'y' },
-    ])
+    for (const shaped of [names, literal(...names)]) {
+      const values = [shaped, literal('x', 'y'), literal('1 min', '2 min')]
+      expect(await rowsOf(one, text, values)).toEqual([
+        { name: names[0], granted: true, holder: 'x' },
+        { name: names[1], granted: true, holder: 'y' },
+      ])
+    }
+    const stands = await Promise.all(names.map((name) => stored(one, name)))
+    expect(stands.map(({ holder }) => holder)).toEqual(['x', 'y'])
   })
 
   test('a ttl that is null spoils the call, also where all are vacant', async () => {

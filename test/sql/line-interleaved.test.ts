@@ -225,6 +225,16 @@ test('one that comes while a takeover of the expired lease is not committed is t
   })
 })
 
+test('one that is kept out of an expired lease by a mutex of its name keeps nobody out afterwards', async () => {
+  await grantTo(holder, 'mutex', 'ada')
+  await endTerm(observer, 'mutex')
+  await third.query("SELECT elect.try_advisory_lock('mutex')")
+  await candidate.query('BEGIN')
+  expect(await stand(candidate, 'mutex', 'bob')).toEqual({ ...nobodyKnown, rank: null })
+  await third.query("SELECT elect.advisory_unlock('mutex')")
+  await grantTo(third, 'mutex', 'carol')
+})
+
 test('standing in line waits for whoever is at the row for a second, and then says so', async () => {
   await grantTo(holder, 'busy', 'ada')
   await third.query('BEGIN')

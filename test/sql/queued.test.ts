@@ -208,6 +208,13 @@ describe('release_queued', () => {
     expect(await locksOf(first)).toBe(0)
     await queueUp(second, 'lost', 'bob')
   })
+
+  test("of what was never queued here takes no lock, and is in nobody's way", async () => {
+    await first.query('BEGIN')
+    expect(await leaveTo(first, 'never queued', 777)).toBe(false)
+    expect(await locksOf(first)).toBe(0)
+    await grantTo(second, 'never queued', 'bob')
+  })
 })
 
 describe('an error leaves no lock behind that the call has taken', () => {

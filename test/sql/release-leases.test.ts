@@ -223,14 +223,16 @@ test('one that is named twice is given back once', async () => {
   expect(await releaseAll(one, [twice, twice])).toEqual([true, false])
 })
 
-test('arrays that do not count from one are read from their first element on', async () => {
+test.each<[shape: string, literal: (values: string[]) => string]>([
+  ['do not count from one', (values) => `[0:1]={${values.join(',')}}`],
+  ['have two dimensions', (values) => `{${values.map((value) => `{${value}}`).join(',')}}`],
+])('arrays that %s are read element by element', async (_shape, literalOf) => {
   const names = ['a', 'b'].map(named)
   const tokens = [
     await grantTo(one, names[0] as string, 'ada'),
     await grantTo(one, names[1] as string, 'ada'),
   ]
-  const literal = (values: (string | number)[]) =>
-    `[0:1]={${values.map((value) => JSON.stringify(value)).join(',')}}`
+  const literal = (values: (string | number)[]) => literalOf(values.map((value) => JSON.stringify(value)))
   const text = 'SELECT name, released FROM elect.release_leases($1, $2)'
   expect(await rowsOf(one, text, [literal(names), literal(tokens)])).toEqual(
     names.map((name) => ({ name, released: true })),

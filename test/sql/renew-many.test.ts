@@ -55,6 +55,22 @@ test('many leases are renewed by one statement', async () => {
   expect(await scalar(one, text)).toBe(1)
 })
 
+test.each([1, 2])(
+  'names that compare by rules of their own are taken bytewise, of %s at once',
+  async (count) => {
+    const leases: [string, number][] = []
+    for (let index = 0; index < count; index += 1) {
+      leases.push([`collated ${index}`, await grantTo(one, `collated ${index}`, 'ada')])
+    }
+    const text = `SELECT granted FROM (SELECT array_agg(n COLLATE "POSIX") AS names FROM unnest($1::text[]) AS u (n)) AS asked,
+    elect.renew_leases(asked.names || ARRAY['no such'], $2::bigint[] || 1::bigint)`
+    const answers = await rowsOf(one, text, [leases.map(([name]) => name), leases.map(([, token]) => token)])
+    expect(answers).toEqual([...leases.map(() => ({ granted: true })), { granted: false }])
+    const alone = `SELECT granted FROM (SELECT ARRAY[$1 COLLATE "POSIX"] AS names) AS asked, elect.renew_leases(asked.names, ARRAY[$2::bigint])`
+    expect(await rowsOf(one, alone, leases[0])).toEqual([{ granted: true }])
+  },
+)
+
 test('the answers come in the order of the question, each for itself', async () => {
   const renewed = await grantTo(one, 'm renewed', 'ada', '7 seconds')
   const expired = await grantTo(one, 'z expired', 'ada', '100 milliseconds')

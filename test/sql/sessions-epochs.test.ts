@@ -1,7 +1,18 @@
 /** Sessions after a fail-over, which is stood in for as in epochs.test.ts. */
 import type pg from 'pg'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { acquire, failureOf, inTransaction, scalar, sqlStateOf, stored, useDatabase } from './leases.ts'
+import {
+  acquire,
+  failureOf,
+  grantTo,
+  inTransaction,
+  release,
+  rowsOf,
+  scalar,
+  sqlStateOf,
+  stored,
+  useDatabase,
+} from './leases.ts'
 import { beginInOldEpoch, promote, restart } from './promotions.ts'
 import {
   acquireIn,
@@ -96,6 +107,18 @@ describe('in a new epoch', () => {
       "SELECT setval('elect.epoch_seen', last_value - 61 * 1000000::bigint) FROM elect.epoch_seen",
     )
     expect(await acquire(other, 'graced', 'bob')).toMatchObject({ granted: true })
+  })
+
+  test('where all are in their grace, many are refused as one is, whatever has become of the session', async () => {
+    const session = await openSession(client, 'ada')
+    const names = ['graced 1', 'graced 2']
+    for (const name of names) await release(client, name, await grantTo(client, name, 'ada', '1 minute'))
+    await promote(client)
+    await acquire(other, 'first to see the epoch', 'bob')
+    const text = `SELECT granted, holder, expires_in > '1 second' AS waits
+      FROM elect.acquire_leases($1, '{bob,bob}', ARRAY[interval '1 min', '1 min'], session => $2)`
+    const refused = { granted: false, holder: null, waits: true }
+    expect(await rowsOf(client, text, [names, session])).toEqual([refused, refused])
   })
 
   test('the holder by name alone waits for the grace, also with a session', async () => {

@@ -125,8 +125,8 @@ export const batches: readonly Mutant[] = [
   {
     name: 'batch-with-new-names-commits-lazily',
     file: acquire,
-    from: 'true = ANY (are_new) THEN\n      PERFORM elect.raise_durability();\n',
-    to: 'true = ANY (are_new) THEN\n      NULL;\n',
+    from: 'IF may_grant THEN\n      PERFORM elect.raise_durability();\n',
+    to: 'IF may_grant THEN\n      NULL;\n',
     costs: 'a crash of the server takes grants back whose holders go on',
     tests: ['test/sql/durability.test.ts'],
   },

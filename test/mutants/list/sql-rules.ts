@@ -22,8 +22,8 @@ export const sqlRules: readonly Mutant[] = [
   {
     name: 'stale-token-renews-by-a-beat-of-one',
     file: 'sql/functions/renew_leases.sql',
-    from: 'WHERE l.name = names[1] AND l.token = tokens[1] AND',
-    to: 'WHERE l.name = names[1] AND',
+    from: 'WHERE l.name = names[1] COLLATE "C" AND l.token = tokens[1] AND',
+    to: 'WHERE l.name = names[1] COLLATE "C" AND',
     costs: 'an overtaken holder keeps the lease of the one who overtook it',
     tests: ['test/sql/renew-many.test.ts'],
   },

@@ -137,7 +137,6 @@ export const batches: readonly Mutant[] = [
     to: 'WHERE l.name = names[a.place] AND l.holder',
     costs: 'an overtaken holder gives back the lease of the one who overtook it',
     tests: releaseTests,
-    isQuick: true,
   },
   {
     name: 'release-of-many-after-the-expiry',
@@ -202,7 +201,6 @@ export const batches: readonly Mutant[] = [
     to: 'else settle(one, read, this.#clock.now())',
     costs: 'a grant whose answer was slow is trusted after the database has given the lease to another',
     tests: ['test/unit/coalesce.test.ts'],
-    isQuick: true,
   },
   {
     name: 'one-bad-request-fails-all',

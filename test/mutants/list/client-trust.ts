@@ -146,7 +146,6 @@ export const clientTrust: readonly Mutant[] = [
     to: 'if (this.#work === undefined && timeoutMs < 0) {',
     costs: 'a successor begins while the leader that resigned still works',
     tests: ['test/unit/lease-release.test.ts'],
-    isQuick: true,
   },
   {
     name: 'released-under-work-that-does-not-stop',

@@ -91,7 +91,6 @@ export const sqlClosed: readonly Mutant[] = [
     to: "  PERFORM elect.announce('renewed', renewed.name, renewed.holder, renewed.token, renewed.holder);\n  RETURN renewed;",
     costs: 'commits of all clients go one after the other: a quarter of the throughput',
     tests: ['test/sql/notify.test.ts'],
-    isQuick: true,
   },
   {
     name: 'grant-is-not-told',
@@ -141,7 +140,6 @@ export const sqlClosed: readonly Mutant[] = [
     to: 'SET idempotency_key = excluded.idempotency_key, token = excluded.token, attempt',
     costs: 'a payment that was begun before a crash is made twice',
     tests: ['test/sql/operations.test.ts'],
-    isQuick: true,
   },
   {
     name: 'operation-without-its-guard',

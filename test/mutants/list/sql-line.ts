@@ -155,7 +155,6 @@ export const sqlLine: readonly Mutant[] = [
     to: 'SELECT * INTO lease FROM elect.leases l WHERE l.name = release_lease.name AND l.token = release_lease.token;',
     costs: 'a release beside one that is standing in line leaves that one waiting for a ttl',
     tests: ['test/sql/line-interleaved.test.ts'],
-    isQuick: true,
   },
   {
     name: 'holder-keeps-its-place',

@@ -118,7 +118,6 @@ export const sqlSessions: readonly Mutant[] = [
     costs:
       'a process goes on with a lease that an operator took from it, for as long as it renews its session',
     tests: ['test/sql/sessions-losses.test.ts'],
-    isQuick: true,
   },
   {
     name: 'loss-of-a-share-goes-untold',

@@ -27,6 +27,17 @@ const many = (leases: number): string[] => [
 const GIVE_ALL_BACK =
   "SELECT count(*) FROM elect.release_leases((SELECT array_agg(l.name ORDER BY l.name) FROM elect.leases l WHERE l.name LIKE 'job-%'), (SELECT array_agg(l.token ORDER BY l.name) FROM elect.leases l WHERE l.name LIKE 'job-%'))"
 
+/** A lease is acquired and given back, as such or in the server's queue. */
+const cycle = (kind: 'lease' | 'queued'): CountedCall => ({
+  name: `acquire_${kind} and release_${kind}`,
+  setUp: vacant('job'),
+  prepare: [
+    `PREPARE acquire AS SELECT * FROM elect.acquire_${kind}('job', ${HOLDER}, '15 seconds')`,
+    `PREPARE release AS SELECT elect.release_${kind}(l.name, l.token) FROM elect.leases l WHERE l.name = 'job'`,
+  ],
+  run: ['EXECUTE acquire', 'EXECUTE release'],
+})
+
 /** What each other call is compared with. */
 export const floor: CountedCall = {
   name: 'SELECT of one row by its key',
@@ -51,15 +62,7 @@ export const countedCalls: readonly CountedCall[] = [
     prepare: ["PREPARE nothing AS SELECT * FROM nothing('row')"],
     run: ['EXECUTE nothing'],
   },
-  {
-    name: 'acquire_lease and release_lease',
-    setUp: vacant('job'),
-    prepare: [
-      `PREPARE acquire AS SELECT * FROM elect.acquire_lease('job', ${HOLDER}, '15 seconds')`,
-      "PREPARE release AS SELECT elect.release_lease(l.name, l.token) FROM elect.leases l WHERE l.name = 'job'",
-    ],
-    run: ['EXECUTE acquire', 'EXECUTE release'],
-  },
+  cycle('lease'),
   {
     name: 'acquire_lease, refused',
     setUp: held('job'),
@@ -68,15 +71,7 @@ export const countedCalls: readonly CountedCall[] = [
     ],
     run: ['EXECUTE acquire'],
   },
-  {
-    name: 'acquire_queued and release_queued',
-    setUp: vacant('job'),
-    prepare: [
-      `PREPARE acquire AS SELECT * FROM elect.acquire_queued('job', ${HOLDER}, '15 seconds')`,
-      "PREPARE release AS SELECT elect.release_queued(l.name, l.token) FROM elect.leases l WHERE l.name = 'job'",
-    ],
-    run: ['EXECUTE acquire', 'EXECUTE release'],
-  },
+  cycle('queued'),
   ...[1, 16, 128].map((leases) => ({
     name: `acquire_leases and release_leases of ${leases}, each lease`,
     setUp: [...many(leases), GIVE_ALL_BACK],

@@ -113,7 +113,7 @@ async function block(
   return { wrong, kept: mustBeKept ? after.isHeld : undefined, isHung }
 }
 
-const blocks = scaled(8, 'BLOCKS')
+const blocks = scaled(5, 'BLOCKS')
 const LANES = 2
 
 test(

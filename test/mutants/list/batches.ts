@@ -120,7 +120,6 @@ export const batches: readonly Mutant[] = [
     to: 'IF false THEN\n',
     costs: 'a crash of the server takes grants back whose holders go on',
     tests: ['test/sql/durability.test.ts'],
-    isQuick: true,
   },
   {
     name: 'batch-with-new-names-commits-lazily',

@@ -38,7 +38,6 @@ export const clientSessions: readonly Mutant[] = [
     to: '',
     costs: 'a lease that an operator took away is held on here, beside whoever has it now',
     tests,
-    isQuick: true,
   },
   {
     name: 'ended-session-is-asked-again',

@@ -72,7 +72,6 @@ export const clientTrust: readonly Mutant[] = [
     to: 'if (!this.#ending.isAborted || this.#trustedMs > 0) return true',
     costs: 'after SIGSTOP, or behind a blocked event loop, a process believes that it leads',
     tests: ['test/unit/lease.test.ts'],
-    isQuick: true,
   },
   {
     name: 'deadline-without-a-timer',

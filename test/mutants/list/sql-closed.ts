@@ -42,7 +42,6 @@ export const sqlClosed: readonly Mutant[] = [
     to: 'NULL;',
     costs: 'a crash of the server undoes a grant that was acknowledged: two leaders',
     tests: ['test/sql/durability.test.ts'],
-    isQuick: true,
   },
   {
     name: 'renewal-is-not-made-durable',

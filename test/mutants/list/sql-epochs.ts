@@ -36,7 +36,6 @@ export const sqlEpochs: readonly Mutant[] = [
     to: 'grace_until := NULL;',
     costs: 'after a promotion with lost grants two leaders, both valid',
     tests,
-    isQuick: true,
   },
   {
     name: 'no-grace-for-the-same-name',

@@ -26,7 +26,6 @@ export const sqlGuard: readonly Mutant[] = [
     to: '',
     costs: 'a takeover by a plain UPDATE passes the guard: stale commits',
     tests: ['test/sql/guard.test.ts'],
-    isQuick: true,
   },
   {
     name: 'takeover-that-locks-no-key',

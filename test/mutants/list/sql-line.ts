@@ -122,7 +122,6 @@ export const sqlLine: readonly Mutant[] = [
     to: 'true',
     costs: 'the queue takes a lease from one that holds it without the lock: two leaders',
     tests: ['test/sql/queued.test.ts'],
-    isQuick: true,
   },
   {
     name: 'queued-at-its-own-risk',

@@ -59,7 +59,6 @@ export const sqlSessions: readonly Mutant[] = [
     costs:
       'after a fail-over a session goes on whose leases others may have been granted on the server before',
     tests: ['test/sql/sessions-epochs.test.ts'],
-    isQuick: true,
   },
   {
     name: 'usual-grant-of-a-lease-of-a-session',

@@ -40,18 +40,18 @@ BEGIN
   SELECT * INTO lease FROM elect.leases l WHERE l.name = acquire_lease.name;
   at := clock_timestamp();
   IF lease.holder IS NOT NULL THEN
-    IF lease.expires_at > at AND lease.holder <> acquire_lease.holder AND lease.renewed_at <= at AND lease.session IS NULL AND NOT wait THEN
-      RETURN ROW(false, lease.holder, lease.token, lease.version, lease.metadata, lease.expires_at - at, NULL)::elect.lease_grant;
-    END IF;
-    IF wait AND priority IS NOT NULL AND lease.holder <> acquire_lease.holder AND lease.session IS NULL
-       AND lease.renewed_at <= at AND lease.expires_at > at THEN
-      -- The usual place in line: that of below, where nobody is at the row, nor has been since it was read.
-      SELECT l.version INTO locked_version FROM elect.leases l WHERE l.name = acquire_lease.name FOR NO KEY UPDATE SKIP LOCKED;
-      at := clock_timestamp();
-      IF locked_version = lease.version AND lease.expires_at > at AND lease.renewed_at <= at THEN
-        rank := elect.stand_in_line(acquire_lease.name, acquire_lease.holder, priority, true, asked_ttl, acquire_lease.metadata,
-          coalesce(backend, pg_backend_pid()), at);
-        RETURN ROW(false, lease.holder, lease.token, lease.version, lease.metadata, lease.expires_at - at, rank)::elect.lease_grant;
+    IF lease.expires_at > at AND lease.holder <> acquire_lease.holder AND lease.renewed_at <= at AND lease.session IS NULL THEN
+      IF NOT wait THEN
+        RETURN ROW(false, lease.holder, lease.token, lease.version, lease.metadata, lease.expires_at - at, NULL)::elect.lease_grant;
+      ELSIF priority IS NOT NULL THEN
+        -- The usual place in line: that of below, where nobody is at the row, nor has been since it was read.
+        SELECT l.version INTO locked_version FROM elect.leases l WHERE l.name = acquire_lease.name FOR NO KEY UPDATE SKIP LOCKED;
+        at := clock_timestamp();
+        IF locked_version = lease.version AND lease.expires_at > at AND lease.renewed_at <= at THEN
+          rank := elect.stand_in_line(acquire_lease.name, acquire_lease.holder, priority, true, asked_ttl, acquire_lease.metadata,
+            coalesce(backend, pg_backend_pid()), at);
+          RETURN ROW(false, lease.holder, lease.token, lease.version, lease.metadata, lease.expires_at - at, rank)::elect.lease_grant;
+        END IF;
       END IF;
     END IF;
     held := elect.is_held(lease, at);

@@ -38,12 +38,7 @@ BEGIN
       message := elect.news_of('released', release_lease.name, NULL, release_lease.token, lease.holder);
       RETURN elect.tell(message, release_lease.name, NULL);
     END IF;
-    -- Somebody is in line.
-    SELECT * INTO lease FROM elect.leases l WHERE l.name = release_lease.name;
-    granted := elect.hand_over(lease, at, 'granted');
-    IF granted.name IS NOT NULL THEN
-      RETURN true;
-    END IF;
+    nobody_waits := false;
   END IF;
   IF may_grant AND lease.name IS NULL THEN
     SELECT * INTO lease FROM elect.leases l WHERE l.name = release_lease.name;
@@ -55,7 +50,9 @@ BEGIN
     PERFORM elect.release_share(lease, session);
     RETURN true;
   END IF;
-  nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = release_lease.name);
+  IF nobody_waits IS NULL THEN
+    nobody_waits := NOT EXISTS (SELECT FROM elect.candidates c WHERE c.lease = release_lease.name);
+  END IF;
   IF may_grant AND NOT nobody_waits THEN
     granted := elect.hand_over(lease, at, 'granted', own_session => session);
     IF granted.name IS NOT NULL THEN

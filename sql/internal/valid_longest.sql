@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION elect.valid_longest(longest interval) RETURNS integer
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF longest IS NULL OR longest NOT BETWEEN interval '1 millisecond' AND interval '1 second' THEN

@@ -70,8 +70,8 @@ export const sqlLine: readonly Mutant[] = [
   {
     name: 'usual-place-without-the-lock',
     file: 'sql/functions/acquire_lease.sql',
-    from: ' FOR NO KEY UPDATE SKIP LOCKED;\n      at := clock_timestamp();\n      IF locked_version',
-    to: ';\n      at := clock_timestamp();\n      IF locked_version',
+    from: ' FOR NO KEY UPDATE SKIP LOCKED;\n        at := clock_timestamp();\n        IF locked_version',
+    to: ';\n        at := clock_timestamp();\n        IF locked_version',
     costs: 'a release at the same moment sees nobody in line: the wake-up is lost',
     tests: ['test/sql/line-interleaved.test.ts'],
   },

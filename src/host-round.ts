@@ -3,9 +3,9 @@
  * is reached but is of the wrong kind, such as a demoted primary that is read-only now, is passed over.
  */
 import type { ClientConfig } from 'pg'
+import type { ServerState } from './connection-queries.ts'
 import { ClosedError, ConnectionError, fromDriver, isTransient, type PgElectError } from './errors.ts'
 import type { Host, Hosts, TargetSession } from './hosts.ts'
-import type { ServerState } from './connection-queries.ts'
 
 /** A session that was opened, and what it is on. */
 export interface Opened<Session> {

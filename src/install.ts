@@ -1,12 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { serverState } from './connection-queries.ts'
 import { fromDriver, PoolerError, SchemaMissingError, SchemaNewerError } from './errors.ts'
 import { executorOf } from './guard.ts'
 import { HostRound, type Opened } from './host-round.ts'
 import { type ConnectionOptions, resolveHosts } from './hosts.ts'
 import type { Logger } from './logger.ts'
 import { backendPid, schemaVersion } from './queries.ts'
-import { serverState } from './connection-queries.ts'
 
 /** Version of the schema that this package installs: the number of its last migration. */
 export const SCHEMA_VERSION = 1

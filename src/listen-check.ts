@@ -8,10 +8,10 @@
  */
 import type { CompiledQuery } from 'kysely'
 import type { Clock, Timer } from './clock.ts'
+import { getChannels, withChannels } from './connection-queries.ts'
 import type { Random } from './jitter.ts'
 import { describeError, type Logger } from './logger.ts'
 import type { ExecuteOptions, Executor } from './queries.ts'
-import { getChannels, withChannels } from './connection-queries.ts'
 
 /** Who listens. */
 export interface Listening {
